@@ -1,0 +1,85 @@
+"""Which points are nearest to each query.
+
+B batch, N queries, M points, K neighbours. Only indices come out: distances are torch's business, so autograd sees them.
+"""
+
+import importlib.util
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maquette.ops.threads import parallel
+
+PAIRS = 1 << 22
+"""Distances the reference holds at a time."""
+
+
+def nearest(
+    queries: Float[Tensor, "*batch N 3"], points: Float[Tensor, "*batch M 3"], k: int = 1
+) -> Int64[Tensor, "*batch N {k}"]:
+    """Indices of the `k` points nearest to each query, by distance, and of equally distant ones the lowest first.
+
+    Distances are compared as they round in the clouds' own type. No gradient flows; take the points by index and
+    compute with them. A distance that is not finite counts as infinite.
+    """
+    if queries.dtype != points.dtype or queries.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"nearest: queries are {queries.dtype} and points {points.dtype}; make both float32 or both float64"
+        )
+    if queries.device != points.device:
+        raise ValueError(f"nearest: queries are on {queries.device} and points on {points.device}; move one")
+    if not 1 <= k <= points.shape[-2]:
+        raise ValueError(f"nearest: k = {k} neighbours of {points.shape[-2]} points; choose 1 <= k <= points")
+    flat_queries = queries.detach().reshape(-1, *queries.shape[-2:])
+    flat_points = points.detach().reshape(-1, *points.shape[-2:])
+    return _nearest(flat_queries, flat_points, k).reshape(*queries.shape[:-1], k)
+
+
+def nearest_reference(
+    queries: Float[Tensor, "B N 3"], points: Float[Tensor, "B M 3"], k: int = 1
+) -> Int64[Tensor, "B N {k}"]:
+    """What `nearest` means: every distance, in pieces of bounded memory, sorted stably."""
+    piece = max(1, PAIRS // points.shape[1])
+    indices = torch.empty(*queries.shape[:2], k, dtype=torch.int64, device=queries.device)
+    for b in range(len(queries)):
+        for start in range(0, queries.shape[1], piece):
+            dx, dy, dz = (queries[b, start : start + piece, None] - points[b]).unbind(-1)
+            squared = dx * dx + dy * dy + dz * dz
+            squared = torch.where(squared.isfinite(), squared, torch.inf)
+            if k == 1:  # argmin promises no order among equals
+                closest = squared == squared.amin(1, keepdim=True)
+                order = closest.to(torch.uint8).argmax(1, keepdim=True)
+            else:
+                order = squared.argsort(dim=1, stable=True)[:, :k]
+            indices[b, start : start + piece] = order
+    return indices
+
+
+@torch.library.custom_op("maquette::nearest", mutates_args=())
+def _nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
+    return nearest_reference(queries, points, k)
+
+
+@_nearest.register_fake
+def _(queries: Tensor, points: Tensor, k: int) -> Tensor:
+    return queries.new_empty((*queries.shape[:2], k), dtype=torch.int64)
+
+
+@_nearest.register_kernel("cpu")
+def _(queries: Tensor, points: Tensor, k: int) -> Tensor:
+    if importlib.util.find_spec("numba") is None:
+        return nearest_reference(queries, points, k)
+    return nearest_numba(queries, points, k)
+
+
+def nearest_numba(
+    queries: Float[Tensor, "B N 3"], points: Float[Tensor, "B M 3"], k: int = 1
+) -> Int64[Tensor, "B N {k}"]:
+    """The compiled kernel behind `nearest` on the CPU."""
+    from maquette.ops.nearest_numba import LANES, brute
+
+    indices = torch.empty(*queries.shape[:2], k, dtype=torch.int64)
+    blocks = queries.shape[0] * -(-queries.shape[1] // LANES)
+    parallel(brute, blocks, queries.contiguous().numpy(), points.contiguous().numpy(), indices.numpy())
+    return indices

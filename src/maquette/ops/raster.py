@@ -1,0 +1,219 @@
+"""Which face, or which disc, each pixel sees.
+
+B views, V vertices, F faces, N discs, H W pixels; pixel (row, column) = (y, x) has its centre at (x + 0.5, y + 0.5).
+Only indices come out: depth, barycentrics and colour are torch's business, so autograd sees them.
+"""
+
+import importlib.util
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maquette.ops.threads import parallel
+
+PAIRS = 1 << 22
+"""Pairs of a face and a pixel of its box that the reference holds at a time."""
+
+DEGENERATE = 1e-14
+"""A face is skipped when its determinant is below this part of the sum of the terms that cancel in it."""
+
+
+def raster(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """The nearest face at each pixel's centre, -1 where there is none.
+
+    `vertices` are homogeneous pixels (x w, y w, w) with w the depth in front of the camera; `size` is (H, W). Faces are
+    seen from both sides. Parts with w <= 0 are not seen, and a face may cross that plane: edge functions are homogeneous
+    (Olano & Greer 1997, section 3), nothing is clipped. Of equally near faces the lowest is taken. A pixel on an edge
+    belongs to both faces there. Degenerate faces and faces that are not finite are skipped.
+    """
+    if len(faces):
+        low, high = (int(bound) for bound in torch.aminmax(faces))
+        if low < 0 or high >= vertices.shape[1]:
+            raise ValueError(
+                f"raster: faces name vertices {low}..{high} of {vertices.shape[1]}; make them index `vertices`"
+            )
+    if min(size) < 1:
+        raise ValueError(f"raster: size {size}; give (height, width) of at least one pixel")
+    return _raster(vertices.detach(), faces, *size)
+
+
+def raster_discs(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """The front-most disc that covers each pixel's centre, -1 where there is none.
+
+    `centers` are (x, y) in pixels and a depth, `radii` are in pixels; a disc covers what lies within its radius, the rim
+    included, at its centre's depth. Of equally near discs the lowest is taken. Depths that are not positive are skipped.
+    """
+    if min(size) < 1:
+        raise ValueError(f"raster_discs: size {size}; give (height, width) of at least one pixel")
+    return _raster_discs(centers.detach(), radii.detach(), *size)
+
+
+def raster_reference(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """What `raster` means: every face against every pixel of its box, in pieces of bounded memory, in float64."""
+    index = torch.full((len(vertices), size[0] * size[1]), -1, dtype=torch.int64, device=vertices.device)
+    for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
+        edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
+        ax, ay, aw = corners[:, 0].unbind(-1)
+        det = ax * edges[:, 0, 0] + ay * edges[:, 0, 1] + aw * edges[:, 0, 2]
+        (bx, by, bw), (cx, cy, cw) = corners[:, 1].abs().unbind(-1), corners[:, 2].abs().unbind(-1)
+        scale = ax.abs() * (by * cw + bw * cy) + ay.abs() * (bw * cx + bx * cw) + aw.abs() * (bx * cy + by * cx)
+        usable = (det.abs() > DEGENERATE * scale) & det.isfinite()
+        edges = torch.where(det < 0, -1.0, 1.0)[:, None, None] * edges
+        plane = (edges[:, 0] + edges[:, 1] + edges[:, 2]) / det.abs()[:, None]  # 1 / w is linear on the screen
+        functions = torch.cat([edges, plane[:, None]], 1)
+
+        boxes = torch.where(usable[:, None], face_boxes(corners, size), 0)
+        nearness = torch.zeros(index.shape[1], dtype=torch.float64, device=index.device)
+        for face, y, x in _pixels_of(boxes):
+            value = functions[face, :, 0] * (x + 0.5)[:, None] + (
+                functions[face, :, 1] * (y + 0.5)[:, None] + functions[face, :, 2]
+            )
+            inside = (value[:, :3] >= 0).all(1) & (value[:, 3] > 0)
+            _keep_nearest(index[b], nearness, face[inside], (y * size[1] + x)[inside], value[inside, 3])
+    return index.reshape(-1, *size)
+
+
+def raster_discs_reference(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """What `raster_discs` means: every disc against every pixel of its box, in float64."""
+    index = torch.full((len(centers), size[0] * size[1]), -1, dtype=torch.int64, device=centers.device)
+    limit = torch.tensor([size[1], size[1], size[0], size[0]], device=centers.device)
+    for b, (center, r) in enumerate(zip(centers.double(), radii.double(), strict=True)):
+        cx, cy, depth = center.unbind(-1)
+        bounds = torch.stack([cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1], 1)
+        usable = (depth > 0) & depth.isfinite() & (r >= 0) & ~bounds.isnan().any(1)
+        boxes = torch.where(usable[:, None], bounds, 0.0).clamp(min=torch.zeros(4).to(limit), max=limit).long()
+        boxes[:, 1::2] = (boxes[:, 1::2] + 1).minimum(limit[1::2])
+        boxes = torch.where(usable[:, None], boxes, 0)
+        nearness = torch.full((index.shape[1],), -torch.inf, dtype=torch.float64, device=index.device)
+        for disc, y, x in _pixels_of(boxes):
+            dx, dy = x + 0.5 - cx[disc], y + 0.5 - cy[disc]
+            inside = dx * dx + dy * dy <= r[disc] * r[disc]
+            _keep_nearest(index[b], nearness, disc[inside], (y * size[1] + x)[inside], -depth[disc[inside]])
+    return index.reshape(-1, *size)
+
+
+def face_boxes(corners: Float[Tensor, "F 3 3"], size: tuple[int, int]) -> Int64[Tensor, "F 4"]:
+    """Half-open pixel ranges x0 x1 y0 y1 that hold what a view sees of each face; empty for a face it cannot see."""
+    w = corners[..., 2]
+    front = w > 0
+    pixels = corners[..., :2] / w[..., None]
+    low = torch.where(front[..., None], pixels, torch.inf).amin(1)
+    high = torch.where(front[..., None], pixels, -torch.inf).amax(1)
+    for i in range(3):
+        for j in range(3):
+            # From a vertex in front, an edge to one behind is a ray on the screen, in the direction of its point in w = 0.
+            s, t = corners[:, j, :2] * w[:, i, None], corners[:, i, :2] * w[:, j, None]
+            leaves, slack = (front[:, i] & ~front[:, j])[:, None], 1e-12 * (s.abs() + t.abs())
+            low = torch.where(leaves & (s - t <= slack), -torch.inf, low)
+            high = torch.where(leaves & (s - t >= -slack), torch.inf, high)
+    limit = torch.tensor([size[1], size[0]], dtype=corners.dtype, device=corners.device)
+    # Pixel x has its centre at x + 0.5; a thousandth of a pixel more than covers rounding.
+    low, high = (low - 0.501).clamp(min=0.0), (high - 0.499).minimum(limit - 1)
+    seen = corners.isfinite().all(-1).all(-1) & (low <= high).all(-1)
+    ranges = torch.stack([low.ceil(), high.floor() + 1], -1).flatten(1)
+    return torch.where(seen[:, None], ranges, 0.0).long()
+
+
+def _cross(a: Float[Tensor, "F 3"], b: Float[Tensor, "F 3"]) -> Float[Tensor, "F 3"]:
+    """Cross product whose rounding is antisymmetric (torch's may fuse), so that two faces agree on their shared edge."""
+    (ax, ay, aw), (bx, by, bw) = a.unbind(-1), b.unbind(-1)
+    return torch.stack([ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx], -1)
+
+
+def _pixels_of(boxes):
+    """Pieces of at most about `PAIRS` pairs (item, y, x) that list every pixel of every box, in the order of the items."""
+    x0, x1, y0, y1 = boxes.unbind(-1)
+    widths = x1 - x0
+    counts = widths * (y1 - y0)
+    ends = counts.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    for start in range(0, total, PAIRS):
+        pair = torch.arange(start, min(start + PAIRS, total), device=boxes.device)
+        item = torch.searchsorted(ends, pair, right=True)
+        within = pair - (ends[item] - counts[item])
+        yield item, y0[item] + within // widths[item], x0[item] + within % widths[item]
+
+
+def _keep_nearest(index, nearness, item, pixel, value):
+    """Depth test of pairs (item, pixel) against, and into, one view's `index` and `nearness`."""
+    before = nearness.clone()
+    nearness.scatter_reduce_(0, pixel, value, "amax")
+    wins = (value == nearness[pixel]) & (value > before[pixel])
+    first = torch.full_like(index, torch.iinfo(torch.int64).max)
+    first.scatter_reduce_(0, pixel[wins], item[wins], "amin")
+    index[pixel[wins]] = first[pixel[wins]]
+
+
+@torch.library.custom_op("maquette::raster", mutates_args=())
+def _raster(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
+    return raster_reference(vertices, faces, (height, width))
+
+
+@_raster.register_fake
+def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
+    return faces.new_empty((vertices.shape[0], height, width))
+
+
+@_raster.register_kernel("cpu")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
+    reference = importlib.util.find_spec("numba") is None
+    return (raster_reference if reference else raster_numba)(vertices, faces, (height, width))
+
+
+@torch.library.custom_op("maquette::raster_discs", mutates_args=())
+def _raster_discs(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
+    return raster_discs_reference(centers, radii, (height, width))
+
+
+@_raster_discs.register_fake
+def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
+    return centers.new_empty((centers.shape[0], height, width), dtype=torch.int64)
+
+
+@_raster_discs.register_kernel("cpu")
+def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
+    reference = importlib.util.find_spec("numba") is None
+    return (raster_discs_reference if reference else raster_discs_numba)(centers, radii, (height, width))
+
+
+def raster_numba(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """The compiled kernel behind `raster` on the CPU: boxes of all faces first, then bands of rows."""
+    from maquette.ops.raster_numba import face_boxes, raster_bands
+
+    index = torch.empty(len(vertices), *size, dtype=torch.int64)
+    bands = _bands(len(vertices), size[0])
+    corners, triangles = vertices.contiguous().numpy(), faces.contiguous().numpy()
+    boxes = torch.empty(len(vertices), len(faces), 4, dtype=torch.int32).numpy()
+    parallel(face_boxes, len(vertices) * len(faces), corners, triangles, *size, boxes)
+    parallel(raster_bands, len(vertices) * bands, bands, corners, triangles, boxes, index.numpy(), chunks_per_thread=4)
+    return index
+
+
+def raster_discs_numba(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
+) -> Int64[Tensor, "B H W"]:
+    """The compiled kernel behind `raster_discs` on the CPU."""
+    from maquette.ops.raster_numba import disc_bands
+
+    index = torch.empty(len(centers), *size, dtype=torch.int64)
+    bands = _bands(len(centers), size[0])
+    arrays = centers.contiguous().numpy(), radii.contiguous().numpy(), index.numpy()
+    parallel(disc_bands, len(centers) * bands, bands, *arrays, chunks_per_thread=4)
+    return index
+
+
+def _bands(views: int, height: int) -> int:
+    """Bands of rows a view is cut into, so that every thread has a few pieces of work."""
+    threads = torch.get_num_threads()
+    return 1 if threads == 1 or views >= 4 * threads else min(height, -(-4 * threads // views))

@@ -1,0 +1,131 @@
+"""Rasterising on the CPU: boxes of all faces first, then bands of rows, each with a depth buffer of its own."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+DEGENERATE = 1e-14
+
+
+@njit(nogil=True, cache=True)
+def face_boxes(lo, hi, vertices, faces, height, width, boxes):
+    """Pixel ranges `x0 x1 y0 y1` (half open) that hold faces `lo..hi-1` of the flattened `B F`; empty where skipped."""
+    count = faces.shape[0]
+    for item in range(lo, hi):
+        b = item // count
+        f = item - b * count
+        left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
+        bad = False
+        for i in range(3):
+            v = faces[f, i]
+            x, y, w = np.float64(vertices[b, v, 0]), np.float64(vertices[b, v, 1]), np.float64(vertices[b, v, 2])
+            if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(w)):
+                bad = True
+            elif w > 0:
+                px, py = x / w, y / w
+                left, right = min(left, px), max(right, px)
+                top, bottom = min(top, py), max(bottom, py)
+                for other in range(3):
+                    v = faces[f, other]
+                    x2, y2, w2 = np.float64(vertices[b, v, 0]), np.float64(vertices[b, v, 1]), np.float64(vertices[b, v, 2])
+                    if w2 <= 0:
+                        # On screen the edge is a ray, in the direction of its point in the plane w = 0.
+                        s, t = x2 * w, x * w2
+                        if s - t <= 1e-12 * (abs(s) + abs(t)):
+                            left = -np.inf
+                        if s - t >= -1e-12 * (abs(s) + abs(t)):
+                            right = np.inf
+                        s, t = y2 * w, y * w2
+                        if s - t <= 1e-12 * (abs(s) + abs(t)):
+                            top = -np.inf
+                        if s - t >= -1e-12 * (abs(s) + abs(t)):
+                            bottom = np.inf
+        # Pixel x has its centre at x + 0.5; a thousandth of a pixel more than covers rounding.
+        x0, x1 = max(left - 0.501, 0.0), min(right - 0.499, width - 1.0)
+        y0, y1 = max(top - 0.501, 0.0), min(bottom - 0.499, height - 1.0)
+        if bad or not (x0 <= x1 and y0 <= y1):
+            x0, x1, y0, y1 = 0.0, -1.0, 0.0, -1.0
+        boxes[b, f, 0] = math.ceil(x0)
+        boxes[b, f, 1] = math.floor(x1) + 1
+        boxes[b, f, 2] = math.ceil(y0)
+        boxes[b, f, 3] = math.floor(y1) + 1
+
+
+@njit(nogil=True, cache=True)
+def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
+    """Bands `lo..hi-1` of rows, `bands` to a view: writes the nearest face of each pixel into `index`."""
+    height, width = index.shape[1], index.shape[2]
+    for item in range(lo, hi):
+        b = item // bands
+        band = item - b * bands
+        top = height * band // bands
+        bottom = height * (band + 1) // bands
+        nearness = np.zeros((bottom - top, width))
+        index[b, top:bottom] = -1
+        for f in range(faces.shape[0]):
+            y0, y1 = max(boxes[b, f, 2], top), min(boxes[b, f, 3], bottom)
+            x0, x1 = boxes[b, f, 0], boxes[b, f, 1]
+            if y0 >= y1 or x0 >= x1:
+                continue
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            ax, ay, aw = np.float64(vertices[b, i, 0]), np.float64(vertices[b, i, 1]), np.float64(vertices[b, i, 2])
+            bx, by, bw = np.float64(vertices[b, j, 0]), np.float64(vertices[b, j, 1]), np.float64(vertices[b, j, 2])
+            cx, cy, cw = np.float64(vertices[b, k, 0]), np.float64(vertices[b, k, 1]), np.float64(vertices[b, k, 2])
+            # Edge functions: cross products of the vertices opposite to each.
+            ux, uy, uw = by * cw - bw * cy, bw * cx - bx * cw, bx * cy - by * cx
+            vx, vy, vw = cy * aw - cw * ay, cw * ax - cx * aw, cx * ay - cy * ax
+            wx, wy, ww = ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx
+            det = ax * ux + ay * uy + aw * uw
+            scale = (
+                abs(ax) * (abs(by * cw) + abs(bw * cy))
+                + abs(ay) * (abs(bw * cx) + abs(bx * cw))
+                + abs(aw) * (abs(bx * cy) + abs(by * cx))
+            )
+            if not (abs(det) > DEGENERATE * scale and math.isfinite(det)):
+                continue
+            if det < 0:
+                ux, uy, uw = -ux, -uy, -uw
+                vx, vy, vw = -vx, -vy, -vw
+                wx, wy, ww = -wx, -wy, -ww
+                det = -det
+            zx, zy, zw = (ux + vx + wx) / det, (uy + vy + wy) / det, (uw + vw + ww) / det
+            for y in range(y0, y1):
+                py = y + 0.5
+                u0, v0, w0, z0 = uy * py + uw, vy * py + vw, wy * py + ww, zy * py + zw
+                for x in range(x0, x1):
+                    px = x + 0.5
+                    if ux * px + u0 >= 0 and vx * px + v0 >= 0 and wx * px + w0 >= 0:
+                        near = zx * px + z0
+                        if near > nearness[y - top, x]:
+                            nearness[y - top, x] = near
+                            index[b, y, x] = f
+
+
+@njit(nogil=True, cache=True)
+def disc_bands(lo, hi, bands, centers, radii, index):
+    """Bands `lo..hi-1` of rows, `bands` to a view: writes the front-most disc of each pixel into `index`."""
+    height, width = index.shape[1], index.shape[2]
+    for item in range(lo, hi):
+        b = item // bands
+        band = item - b * bands
+        top = height * band // bands
+        bottom = height * (band + 1) // bands
+        depth = np.full((bottom - top, width), np.inf)
+        index[b, top:bottom] = -1
+        for n in range(centers.shape[1]):
+            cx, cy, cz = np.float64(centers[b, n, 0]), np.float64(centers[b, n, 1]), np.float64(centers[b, n, 2])
+            r = np.float64(radii[b, n])
+            if not (cz > 0 and r >= 0):
+                continue
+            x0, x1 = max(cx - r - 0.5, 0.0), min(cx + r - 0.5, width - 1.0)
+            y0, y1 = max(cy - r - 0.5, float(top)), min(cy + r - 0.5, bottom - 1.0)
+            if not (x0 <= x1 and y0 <= y1):
+                continue
+            for y in range(max(int(y0) - 1, top), min(int(y1) + 2, bottom)):
+                dy = y + 0.5 - cy
+                for x in range(max(int(x0) - 1, 0), min(int(x1) + 2, width)):
+                    dx = x + 0.5 - cx
+                    if dx * dx + dy * dy <= r * r and cz < depth[y - top, x]:
+                        depth[y - top, x] = cz
+                        index[b, y, x] = n

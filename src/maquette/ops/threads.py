@@ -1,0 +1,42 @@
+"""Run a compiled kernel on several threads.
+
+A kernel is an `@njit(nogil=True, cache=True)` function `kernel(lo, hi, *arguments)` that does the work items `lo..hi-1`.
+The pool belongs to one process: a pool inherited through `fork` has no threads and would hang.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def pool() -> ThreadPoolExecutor:
+    """The thread pool of this process, made at its first use; it starts threads only as they are needed."""
+    pid = os.getpid()
+    # No lock, which a fork could copy while it is held: `setdefault` is atomic, and a pool that loses the race has no threads.
+    return _pools.get(pid) or _pools.setdefault(pid, ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="maquette"))
+
+
+def parallel(kernel: Callable[..., None], count: int, *arguments: object, chunks_per_thread: int = 1) -> None:
+    """Call `kernel(lo, hi, *arguments)` over ranges that cover `0..count-1`, on `torch.get_num_threads()` threads.
+
+    With one thread, or one item, the calling thread does all the work and no pool is made. More chunks than threads
+    level out items of unequal cost. An exception of the kernel is raised here, after every chunk has ended.
+    """
+    threads = torch.get_num_threads()
+    chunks = min(count, threads * chunks_per_thread) if threads > 1 else 1
+    if chunks <= 1:
+        kernel(0, count, *arguments)
+        return
+    bounds = [count * i // chunks for i in range(chunks + 1)]
+    futures = [pool().submit(kernel, lo, hi, *arguments) for lo, hi in zip(bounds[1:], bounds[2:], strict=False)]
+    try:
+        kernel(bounds[0], bounds[1], *arguments)
+    finally:
+        errors = [future.exception() for future in futures]
+    for error in errors:
+        if error is not None:
+            raise error
