@@ -1,0 +1,137 @@
+"""One camera: pinhole, OpenCV axes (x right, y down, z forward), everything else in pixels.
+
+Pixel (row i, column j) covers [j, j+1] x [i, i+1]; its centre is (j + 0.5, i + 0.5).
+Azimuth 0 looks at the front (the camera stands on +z) and grows towards +x; elevation grows upwards.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maquette import transforms
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera, or `*batch` of them that share a picture size."""
+
+    world_from_cam: Float[Tensor, "*batch 4 4"]
+    """Rigid pose; its last column is the camera's position."""
+    focal: Float[Tensor, "*batch 2"]
+    """(x, y) in pixels."""
+    center: Float[Tensor, "*batch 2"]
+    """Principal point (x, y) in pixels; the middle of an H x W picture is (W/2, H/2)."""
+    size: tuple[int, int]
+    """(H, W)."""
+
+    @property
+    def position(self) -> Float[Tensor, "*batch 3"]:
+        return self.world_from_cam[..., :3, 3]
+
+    @property
+    def cam_from_world(self) -> Float[Tensor, "*batch 4 4"]:
+        return transforms.inverse(self.world_from_cam)
+
+    def __getitem__(self, index) -> "Camera":
+        """One of a batch, or a slice of it."""
+        return Camera(self.world_from_cam[index], self.focal[index], self.center[index], self.size)
+
+    def to(self, device: torch.device | str) -> "Camera":
+        return Camera(self.world_from_cam.to(device), self.focal.to(device), self.center.to(device), self.size)
+
+    def resized(self, size: tuple[int, int]) -> "Camera":
+        """The same view in a picture of another size: pixels scale, the pose stays."""
+        ratio = self.focal.new_tensor([size[1] / self.size[1], size[0] / self.size[0]])
+        return Camera(self.world_from_cam, self.focal * ratio, self.center * ratio, size)
+
+    def pixels_from_world(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 3"]:
+        """Homogeneous pixels (x w, y w, w), where w is the depth along the camera's z axis."""
+        points_cam = transforms.apply(self.cam_from_world, points)
+        depth = points_cam[..., 2:]
+        return torch.cat(
+            [points_cam[..., :2] * self.focal[..., None, :] + self.center[..., None, :] * depth, depth], -1
+        )
+
+    def project(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 2"]:
+        """Pixel coordinates. Points at or behind the camera's plane have no picture: their result is not finite or mirrored."""
+        pixels = self.pixels_from_world(points)
+        return pixels[..., :2] / pixels[..., 2:]
+
+    def unproject(
+        self, pixels: Float[Tensor, "*batch N 2"], depth: Float[Tensor, "*batch N"]
+    ) -> Float[Tensor, "*batch N 3"]:
+        """World points that `project` to `pixels` at camera depth `depth`."""
+        plane = (pixels - self.center[..., None, :]) / self.focal[..., None, :]
+        points_cam = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) * depth[..., None]
+        return transforms.apply(self.world_from_cam, points_cam)
+
+    def rays(self) -> Float[Tensor, "*batch H W 3"]:
+        """World directions through the pixel centres, of depth 1 (not of length 1)."""
+        grid = pixel_centers(self.size, dtype=self.focal.dtype, device=self.focal.device)
+        plane = (grid - self.center[..., None, None, :]) / self.focal[..., None, None, :]
+        rays_cam = torch.cat([plane, torch.ones_like(plane[..., :1])], -1)
+        return torch.einsum("...ij,...hwj->...hwi", self.world_from_cam[..., :3, :3], rays_cam)
+
+
+def pixel_centers(size: tuple[int, int], *, dtype=torch.float32, device=None) -> Float[Tensor, "H W 2"]:
+    """(x, y) of every pixel's centre."""
+    y = torch.arange(size[0], dtype=dtype, device=device) + 0.5
+    x = torch.arange(size[1], dtype=dtype, device=device) + 0.5
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
+def look_at(
+    eye: Float[Tensor, "*batch 3"],
+    target: Float[Tensor, "*batch 3"],
+    *,
+    focal: float | Tensor,
+    size: tuple[int, int],
+    up: tuple[float, float, float] = (0.0, 1.0, 0.0),
+) -> Camera:
+    """Camera at `eye` with `target` in the middle of its picture.
+
+    `focal` is in pixels, one number for both axes or a tensor over the batch. Looking along `up` leaves
+    the roll open; it is then fixed by taking -z (or +z from below) as up, so that a top view has the front below.
+    """
+    forward = torch.nn.functional.normalize(target - eye, dim=-1)
+    upward = torch.tensor(up, dtype=eye.dtype, device=eye.device).expand_as(forward)
+    spare = torch.tensor([0.0, 0.0, -1.0], dtype=eye.dtype, device=eye.device) * -torch.sign(
+        (forward * upward).sum(-1, keepdim=True)
+    )
+    parallel = torch.linalg.cross(forward, upward).norm(dim=-1, keepdim=True) < 1e-6
+    upward = torch.where(parallel, spare, upward)
+    right = torch.nn.functional.normalize(torch.linalg.cross(forward, upward), dim=-1)
+    down = torch.linalg.cross(forward, right)
+    world_from_cam = transforms.rigid(torch.stack([right, down, forward], -1), eye)
+    focal = torch.as_tensor(focal, dtype=eye.dtype, device=eye.device)[..., None].expand(*eye.shape[:-1], 2)
+    center = torch.tensor([size[1] / 2, size[0] / 2], dtype=eye.dtype, device=eye.device).expand(*eye.shape[:-1], 2)
+    return Camera(world_from_cam, focal, center, size)
+
+
+def orbit(
+    azimuth: Float[Tensor, "*batch"],
+    elevation: Float[Tensor, "*batch"],
+    distance: Float[Tensor, "*batch"],
+    *,
+    focal: float | Tensor,
+    size: tuple[int, int],
+) -> Camera:
+    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units."""
+    azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
+    direction = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
+    eye = direction * distance[..., None]
+    return look_at(eye, torch.zeros_like(eye), focal=focal, size=size)
+
+
+def orbit_angles(camera: Camera) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """(azimuth, elevation, distance) of the camera's position about the origin: what `orbit` was given."""
+    x, y, z = camera.position.unbind(-1)
+    distance = camera.position.norm(dim=-1)
+    return torch.atan2(x, z), torch.asin((y / distance).clamp(-1, 1)), distance
+
+
+def focal_from_fov(fov: float | Tensor, pixels: int) -> Tensor:
+    """Focal length in pixels of a field of view of `fov` radians across `pixels` pixels."""
+    return pixels / (2 * torch.tan(torch.as_tensor(fov) / 2))

@@ -1,0 +1,35 @@
+"""Single-view networks: an encoder, decoders by representation, and runs on disk."""
+
+from maquette.models.encoders import EncoderConfig, ResNet18Encoder, SmallEncoder
+from maquette.models.network import (
+    MeshConfig,
+    ModelConfig,
+    PointsConfig,
+    SingleView,
+    TrioConfig,
+    VoxelsConfig,
+    build,
+    total_loss,
+)
+from maquette.models.runs import Run, load_run, save_model
+from maquette.models.targets import Targets
+from maquette.models.viewpoint import Viewpoint
+
+__all__ = [
+    "EncoderConfig",
+    "MeshConfig",
+    "ModelConfig",
+    "PointsConfig",
+    "ResNet18Encoder",
+    "Run",
+    "SingleView",
+    "SmallEncoder",
+    "Targets",
+    "TrioConfig",
+    "Viewpoint",
+    "VoxelsConfig",
+    "build",
+    "load_run",
+    "save_model",
+    "total_loss",
+]

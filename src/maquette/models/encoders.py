@@ -1,0 +1,140 @@
+"""Picture encoders: RGBA in, one feature vector out. B pictures, S pixels a side, D features."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SmallEncoder:
+    """Residual network of 2.7 M parameters for pictures of 64 x 64; trains on a CPU."""
+
+    width: int = 32
+    """Channels after the stem; the three stages have 2, 4 and 8 times as many."""
+    features: int = 512
+    """Length of the feature vector."""
+    picture_size: int = 64
+    """Pixels a side; a multiple of 16."""
+
+
+@dataclass(frozen=True)
+class ResNet18Encoder:
+    """ResNet-18 (He et al. 2015, table 1) up to its mean pool: 512 features, 11.2 M parameters."""
+
+    weights: Path | None = None
+    """File of published ImageNet weights (.safetensors, or .pth read without running code); none: random."""
+    picture_size: int = 137
+    """Pixels a side."""
+
+
+EncoderConfig = SmallEncoder | ResNet18Encoder
+
+
+def build_encoder(config: EncoderConfig) -> nn.Module:
+    match config:
+        case SmallEncoder():
+            return Small(config)
+        case ResNet18Encoder():
+            return ResNet18(config)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2015, figure 2). Parameter names are those of published weights."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Small(nn.Module):
+    """Stem, three stages that halve the picture, and a linear map of the last 4 x 4 grid.
+
+    The grid is not averaged away: where something is in the picture says what shape it has.
+    """
+
+    def __init__(self, config: SmallEncoder):
+        super().__init__()
+        if config.picture_size % 16:
+            raise ValueError(f"SmallEncoder: picture_size is {config.picture_size}; give a multiple of 16")
+        w = config.width
+        self.stem = nn.Sequential(nn.Conv2d(4, w, 5, 2, 2, bias=False), nn.BatchNorm2d(w), nn.ReLU())
+        self.stages = nn.Sequential(
+            Block(w, 2 * w, 2), Block(2 * w, 4 * w, 2), Block(4 * w, 4 * w, 1), Block(4 * w, 8 * w, 2), Block(8 * w, 8 * w, 1)
+        )
+        self.squeeze = nn.Conv2d(8 * w, 2 * w, 1)
+        grid = config.picture_size // 16
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(2 * w * grid**2, config.features), nn.ReLU())
+
+    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+        rgb, alpha = images[:, :3], images[:, 3:]
+        # Background becomes 0 and is told from a grey surface by the fourth channel.
+        x = torch.cat([(rgb * 2 - 1) * alpha, alpha], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.head(self.squeeze(self.stages(self.stem(x))))
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ResNet18(nn.Module):
+    """The layout of the published weights; its last layer `fc` is left out, so keys `fc.*` are not read."""
+
+    def __init__(self, config: ResNet18Encoder):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(Block(64, 64, 1), Block(64, 64, 1))
+        self.layer2 = nn.Sequential(Block(64, 128, 2), Block(128, 128, 1))
+        self.layer3 = nn.Sequential(Block(128, 256, 2), Block(256, 256, 1))
+        self.layer4 = nn.Sequential(Block(256, 512, 2), Block(512, 512, 1))
+        if config.weights is not None:
+            load_published(self, config.weights)
+
+    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+        rgb, alpha = images[:, :3], images[:, 3:]
+        x = rgb * alpha + (1 - alpha)
+        mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+        x = torch.relu(self.bn1(self.conv1((x - mean) / std)))
+        x = nn.functional.max_pool2d(x, 3, 2, 1)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3))
+
+
+def load_published(network: ResNet18, path: Path) -> None:
+    """Read the published ImageNet ResNet-18 into `network`, by name; every tensor must be there and fit."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; give the published ResNet-18 weights (.safetensors or .pth)")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        tensors = load_file(path)
+    else:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    wanted = network.state_dict()
+    # The oldest published files lack the counters of batch normalisation, which evaluation does not use.
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    wrong = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    if missing or wrong:
+        raise ValueError(
+            f"{path}: not ResNet-18 weights: {len(missing)} of {len(wanted)} tensors are missing and {len(wrong)} have "
+            f"another shape (first: {(missing + wrong)[0]})"
+        )
+    network.load_state_dict({name: tensors.get(name, wanted[name]) for name in wanted})
+
+
+def feature_length(config: EncoderConfig) -> int:
+    return config.features if isinstance(config, SmallEncoder) else 512

@@ -1,0 +1,64 @@
+"""A mesh from features: offsets of an ico-sphere's vertices, chamfer on sampled points, Laplacian smoothing."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maquette.losses import chamfer, laplacian_uniform
+from maquette.models.targets import Targets
+from maquette.shapes import Mesh, positions_at, sample_faces
+from maquette.shapes.primitives import ico_sphere
+
+RADIUS = 0.3
+"""Of the undeformed sphere: about half the size of an object of diagonal 1."""
+
+
+@dataclass(frozen=True)
+class MeshHead:
+    """Features to one offset a vertex."""
+
+    level: int = 4
+    """Subdivisions of the ico-sphere: 4 gives 2,562 vertices and 5,120 faces."""
+    hidden: int = 384
+    """Width of the hidden layer."""
+    samples: int = 2048
+    """Points drawn from the predicted surface for the chamfer loss."""
+    smooth: float = 0.1
+    """Weight of the uniform Laplacian against the chamfer distance (units of the object's diagonal)."""
+
+
+class MeshDecoder(nn.Module):
+    sphere: Tensor
+    faces: Tensor
+
+    def __init__(self, config: MeshHead, features: int):
+        super().__init__()
+        self.config = config
+        sphere = ico_sphere(config.level, radius=RADIUS)
+        # Derived from the level, so not part of the weights; one copy whatever the batch.
+        self.register_buffer("sphere", sphere.vertices, persistent=False)
+        self.register_buffer("faces", sphere.faces, persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, sphere.vertices.numel())
+        )
+        with torch.no_grad():
+            self.layers[-1].weight.mul_(0.1)
+            self.layers[-1].bias.zero_()
+
+    def forward(self, features: Float[Tensor, "B D"]) -> Mesh:
+        offsets = self.layers(features).reshape(len(features), -1, 3)
+        return Mesh(self.sphere + offsets, self.faces)
+
+    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        mesh = self(features)
+        drawn = positions_at(mesh, sample_faces(mesh, self.config.samples, generator=targets.generator))
+        return {
+            "mesh": chamfer(drawn, targets.points).mean(),
+            "smooth": self.config.smooth * laplacian_uniform(mesh).mean(),
+        }
+
+    def shapes(self, features: Float[Tensor, "B D"]) -> list[Mesh]:
+        mesh = self(features)
+        return [mesh.with_vertices(vertices) for vertices in mesh.vertices]

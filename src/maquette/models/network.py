@@ -1,0 +1,122 @@
+"""SingleView: one encoder, the camera's viewpoint, and one decoder for every representation asked for."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
+from maquette.models.mesh import MeshDecoder, MeshHead
+from maquette.models.points import PointsDecoder, PointsHead
+from maquette.models.targets import Targets
+from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
+from maquette.models.voxels import VoxelsDecoder, VoxelsHead
+from maquette.shapes import Shape
+
+
+@dataclass(frozen=True)
+class VoxelsConfig:
+    """Picture to a 32^3 grid of occupancies."""
+
+    encoder: EncoderConfig = SmallEncoder()
+    head: VoxelsHead = VoxelsHead()
+
+
+@dataclass(frozen=True)
+class PointsConfig:
+    """Picture to a point cloud."""
+
+    encoder: EncoderConfig = SmallEncoder()
+    head: PointsHead = PointsHead()
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """Picture to a deformed ico-sphere."""
+
+    encoder: EncoderConfig = SmallEncoder()
+    head: MeshHead = MeshHead()
+
+
+@dataclass(frozen=True)
+class TrioConfig:
+    """Picture to all three at once, from one shared encoder: the bundled network."""
+
+    encoder: EncoderConfig = SmallEncoder()
+    voxels: VoxelsHead = field(default_factory=lambda: VoxelsHead(full_weight=2.0))
+    points: PointsHead = PointsHead()
+    mesh: MeshHead = MeshHead()
+
+
+ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | TrioConfig
+
+WEIGHTS = {"voxels": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.02}
+"""Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1."""
+
+
+def heads(config: ModelConfig) -> tuple[VoxelsHead | PointsHead | MeshHead, ...]:
+    match config:
+        case TrioConfig(voxels=voxels, points=points, mesh=mesh):
+            return (voxels, points, mesh)
+        case _:
+            return (config.head,)
+
+
+def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tuple[str, nn.Module]:
+    """(name of the representation, its decoder)."""
+    match head:
+        case VoxelsHead():
+            return "voxels", VoxelsDecoder(head, features)
+        case PointsHead():
+            return "points", PointsDecoder(head, features)
+        case MeshHead():
+            return "mesh", MeshDecoder(head, features)
+
+
+class SingleView(nn.Module):
+    """Pictures (B, 4, S, S), straight RGBA cropped by `maquette.data.crop`, to shapes in the frame of learning."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        features = feature_length(config.encoder)
+        self.encoder = build_encoder(config.encoder)
+        self.viewpoint_decoder = ViewpointDecoder(features)
+        self.decoders = nn.ModuleDict(build_decoder(head, features) for head in heads(config))
+
+    @property
+    def picture_size(self) -> int:
+        return self.config.encoder.picture_size
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        return tuple(self.decoders)
+
+    def encode(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+        return self.encoder(images)
+
+    def viewpoint(self, features: Float[Tensor, "B D"]) -> Viewpoint:
+        return self.viewpoint_decoder(features)
+
+    def shapes(self, features: Float[Tensor, "B D"], representation: str) -> list[Shape]:
+        """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3."""
+        if representation not in self.decoders:
+            raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
+        return self.decoders[representation].shapes(features)
+
+    def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """Named terms before their `WEIGHTS`; each is a mean over the batch."""
+        features = self.encode(images)
+        terms = self.viewpoint_decoder.loss(features, targets)
+        for decoder in self.decoders.values():
+            terms |= decoder.loss(features, targets)
+        return terms
+
+
+def total_loss(terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+    return torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()
+
+
+def build(config: ModelConfig) -> SingleView:
+    return SingleView(config)

@@ -1,0 +1,41 @@
+"""A point cloud from features: a multilayer perceptron that names N points (Fan et al. 2017)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maquette.losses import chamfer
+from maquette.models.targets import Targets
+from maquette.shapes import PointCloud
+
+
+@dataclass(frozen=True)
+class PointsHead:
+    """Features to N points in one go."""
+
+    points: int = 2048
+    """N."""
+    hidden: int = 512
+    """Width of the hidden layer."""
+
+
+class PointsDecoder(nn.Module):
+    def __init__(self, config: PointsHead, features: int):
+        super().__init__()
+        self.config = config
+        self.layers = nn.Sequential(
+            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3 * config.points)
+        )
+        # Begin as a loose cloud of the object's size, not as one point.
+        nn.init.uniform_(self.layers[-1].bias, -0.3, 0.3)
+
+    def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B N 3"]:
+        return self.layers(features).reshape(len(features), -1, 3)
+
+    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        return {"points": chamfer(self(features), targets.points).mean()}
+
+    def shapes(self, features: Float[Tensor, "B D"]) -> list[PointCloud]:
+        return [PointCloud(points) for points in self(features)]
