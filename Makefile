@@ -1,0 +1,51 @@
+# make demo   reconstruct the example pictures with the bundled weights, and say which page to open
+# make test   linters, type checker, tests
+# Both make their own virtual environment first; a second call starts at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+TEST_VENV ?= .venv-test
+WORKERS ?= 2
+
+# One thread a process: on few cores, spinning OpenMP threads of several test workers slow each other down.
+ONE_THREAD := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+BIN := $(TEST_VENV)/bin
+
+.PHONY: demo test test-slow lint bench weights clean
+
+demo: $(VENV)/.ready
+	$(VENV)/bin/maquette reconstruct examples/pictures --out demo --force
+	@echo "Open demo/index.html in a browser."
+
+test: lint
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+
+test-slow: $(TEST_VENV)/.ready
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m slow
+
+lint: $(TEST_VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(TEST_VENV)/.ready
+	$(BIN)/python benchmarks/ops.py
+
+weights: $(VENV)/.ready
+	$(VENV)/bin/python -m maquette.weights
+
+clean:
+	rm -rf $(VENV) $(TEST_VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
+
+# A stamp is newer than what it was made from, or the environment is brought up to date.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt torch
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e .
+	@touch $@
+
+$(TEST_VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[test]"
+	@touch $@

@@ -1,0 +1,59 @@
+"""What every test gets: shapes and types checked at each call, one thread, no network, a device and a seeded generator."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+# Before torch and numba are imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+import jaxtyping
+import torch
+
+SOURCE = Path(__file__).parents[1] / "src" / "maquette"
+
+
+def kernel_modules() -> set[str]:
+    """Modules that import numba at the top: the hook's wrappers are not Python that numba can compile."""
+    files = [
+        file for file in SOURCE.rglob("*.py") if re.search(r"^(from|import) numba", file.read_text(), re.MULTILINE)
+    ]
+    return {".".join(("maquette", *file.relative_to(SOURCE).with_suffix("").parts)) for file in files}
+
+
+def check_types() -> None:
+    """From now on, every function and dataclass of the package checks the shapes and types in its signature."""
+    hook = jaxtyping.install_import_hook("maquette", "beartype.beartype").hook
+    inside, kernels = hook.should_instrument, kernel_modules()
+    hook.should_instrument = lambda name: inside(name) and name not in kernels
+
+
+check_types()
+torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+def device(request) -> torch.device:
+    """Each test that asks for it runs on the CPU, and on a GPU where there is one."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Seeded; on the CPU, as `sample` wants it for any device."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def maquette_data() -> Path:
+    """The folder with real meshes and photos that the environment variable MAQUETTE_DATA names."""
+    folder = os.environ.get("MAQUETTE_DATA")
+    if not folder:
+        pytest.skip("needs real data: set MAQUETTE_DATA to its folder")
+    if not Path(folder).is_dir():
+        pytest.fail(f"MAQUETTE_DATA is {folder}, which is not a folder")
+    return Path(folder)
