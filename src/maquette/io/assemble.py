@@ -86,8 +86,9 @@ def check_finite(path: Path, vertices: Float[np.ndarray, "V 3"], where: str = "v
 def mesh_from_contents(path: Path, contents: Contents) -> Mesh:
     """One Mesh: only the vertices that faces use, in their order; one appearance (see `docs/conventions.md`, Files).
 
-    Pictures or several textures become one atlas; vertex colours times the material's colour become VertexColors; colours of faces
-    or materials without a texture become FaceColors; a file that says nothing about colour gives None. Faces without area stay.
+    Pictures or several textures become one atlas; vertex colours times the material's colour become VertexColors;
+    colours of faces or materials without a texture become FaceColors; a file that says nothing about colour gives None.
+    Faces without area stay.
     """
     for note in contents.notes:
         warnings.warn(f"load: {path}: {note}", stacklevel=3)
@@ -204,7 +205,7 @@ def _split_by_color(contents: Contents, base: np.ndarray, material: np.ndarray) 
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    """A picture to be placed in the atlas: what lies in `low`..`high` of one texture's uv plane, and who looks at it."""
+    """A picture to be placed in the atlas, and the faces that look at it."""
 
     faces: np.ndarray
     pixels: np.ndarray
@@ -277,7 +278,9 @@ def _as_texture(uv: np.ndarray, pixels: np.ndarray) -> Texture:
 
 
 def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -> list[_Cell]:
-    """The part of a texture's plane that faces look at, repeats included: one cell, and one plain cell for what repeats too often."""
+    """The part of a texture's plane that faces look at, repeats included: one cell, and one plain cell for what repeats
+    too often.
+    """
     assert m.image is not None
     image = _tinted_pixels(m.image, m.color or (1.0, 1.0, 1.0))
     uv = uv.clip(-1e6, 1e6)
@@ -292,7 +295,7 @@ def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -
     cells = []
     if far.any():
         warnings.warn(
-            f"load: {path}: {int(far.sum())} faces repeat their texture more than {MOST_REPEATS} times; they get its mean colour",
+            f"load: {path}: {int(far.sum())} faces repeat a texture over {MOST_REPEATS} times; they get its mean colour",
             stacklevel=7,
         )
         mean = np.round(image.reshape(-1, 3).mean(0)).astype(np.uint8)

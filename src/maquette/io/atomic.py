@@ -1,7 +1,7 @@
 """Files that are there whole or not at all.
 
-Everything is written beside the target under a temporary name and moved onto it at the end, so that a full disk, Ctrl-C or
-kill -9 leaves the old file or the new one, never half of one.
+Everything is written beside the target under a temporary name and moved onto it at the end, so that a full disk, Ctrl-C
+or kill -9 leaves the old file or the new one, never half of one.
 """
 
 import contextlib
@@ -14,7 +14,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`, with the same suffix, that becomes `path` when the block ends without an exception.
+    """A temporary path beside `path`, with the same suffix, that becomes `path` when the block ends without an
+    exception.
 
     Missing parent folders are made. When the block raises, the temporary file is removed and `path` stays as it was.
     The temporary name starts with a dot and `.tmp-`, so what a killed process leaves behind can be told from results.
@@ -23,11 +24,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a folder; give the path of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The random part comes first and the name is cut, so that long names stay below the file system's limit of 255 bytes.
+    # The random part comes first and the name is cut, so that long names stay below the file system's limit of 255
+    # bytes.
     temporary = target.parent / f".tmp-{secrets.token_hex(6)}-{target.stem[:40]}{target.suffix}"
     try:
         yield temporary
-        # The data must be on the disk before the name is: a power cut must not leave an empty file under the final name.
+        # The data must be on the disk before the name is: a power cut must not leave an empty file under the final
+        # name.
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -51,5 +54,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object, *, indent: int | None = 2) -> None:
-    """Write `value` as JSON to `path`, whole or not at all; NaN and infinity, which JSON does not have, raise ValueError."""
+    """Write `value` as JSON to `path`, whole or not at all; NaN and infinity, which JSON does not have, raise
+    ValueError.
+    """
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")

@@ -1,7 +1,8 @@
 """Write GLB so that every viewer shows it: not black, not inside out, with the right colours.
 
-PBR material with metallic 0 and roughness 1 (a missing metallicFactor means metal, which is black without surroundings), both sides
-drawn, normals always, colours linear as glTF wants them, pictures inside as PNG, v turned down.
+PBR material with metallic 0 and roughness 1 (a missing metallicFactor means metal, which is black without
+surroundings), both sides drawn, normals always, colours linear as glTF wants them, pictures inside as PNG, v turned
+down.
 """
 
 import json
@@ -22,7 +23,9 @@ from maquette.shapes.points import PointCloud
 CREASE = np.deg2rad(40.0)
 """Faces that meet at a sharper angle are shaded apart: a box keeps its edges, a sphere of 80 triangles is round."""
 MOST_RUNS = 256
-"""Face colours in at most this many runs of equal colour become materials, which every viewer shows; else colours of split vertices."""
+"""Face colours in at most this many runs of equal colour become materials, which every viewer shows; else colours of
+split vertices.
+"""
 _ARRAY, _ELEMENTS = 34962, 34963
 
 
@@ -184,10 +187,12 @@ def _split(faces: Int[np.ndarray, "F 3"], columns: list[np.ndarray]) -> tuple[np
 
 
 def corner_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3 3"]:
-    """Unit normals of corners: at each, the area-weighted mean of the faces around it that meet its face at less than `CREASE`.
+    """Unit normals of corners: at each, the area-weighted mean of the faces around it that meet its face at less than
+    `CREASE`.
 
-    Faces are neighbours when their corners lie at the same place, so seams of textures do not show. Where more than 64 faces meet (the
-    tip of a cone, the middle of a disc) each keeps its own normal. Faces without area take the mean of all around, or else +y.
+    Faces are neighbours when their corners lie at the same place, so seams of textures do not show. Where more than 64
+    faces meet (the tip of a cone, the middle of a disc) each keeps its own normal. Faces without area take the mean of
+    all around, or else +y.
     """
     area = np.cross(
         vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]

@@ -1,7 +1,8 @@
 """Read glTF 2.0: .glb and .gltf, with buffers and pictures embedded, beside the file, or in the binary chunk.
 
-Nothing in the file is believed: counts and offsets are checked against the bytes that are there before anything is allocated, and
-the node graph is walked once, so that cycles end. Colour factors and COLOR_0 are linear in glTF; ours are sRGB. v is turned up.
+Nothing in the file is believed: counts and offsets are checked against the bytes that are there before anything is
+allocated, and the node graph is walked once, so that cycles end. Colour factors and COLOR_0 are linear in glTF; ours
+are sRGB. v is turned up.
 """
 
 import json
@@ -39,7 +40,7 @@ _COMPRESSED = {
 
 @dataclass(eq=False)
 class _Document:
-    """The JSON, the binary chunk, and what was decoded so far. Mutable: it is the reader's notebook, never handed out."""
+    """The JSON, the binary chunk, and what was decoded so far; the reader's notebook, never handed out."""
 
     path: Path
     json: dict[str, Any]
@@ -394,7 +395,9 @@ def _contents(document: _Document, triangles: _Collected) -> Contents:
 
 
 def _rejoined(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None, original: np.ndarray):
-    """Undo the splits that our writer made for normals, texture seams and face colours; nothing when the file says otherwise."""
+    """Undo the splits that our writer made for normals, texture seams and face colours; nothing when the file says
+    otherwise.
+    """
     numbers, first, inverse = np.unique(original, return_index=True, return_inverse=True)
     if len(numbers) == 0 or not np.array_equal(vertices[first][inverse], vertices, equal_nan=True):
         return vertices, faces, colors, None

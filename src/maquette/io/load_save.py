@@ -36,10 +36,11 @@ _WRITERS = {
 def load(path: str | Path) -> Shape:
     """The shape in a file: a Mesh, a PointCloud when it has no faces, or Voxels, in the file's own frame and units.
 
-    .glb .gltf .obj .ply .off .stl .npz (voxels). Everything in a file becomes one shape: nodes' transforms are applied, polygons are cut
-    into triangles, several materials become one atlas. What is left out (transparency, a missing texture) is said in a warning.
-    Raises OSError with the path first when the file is missing, empty, truncated, not of its format, or its mesh has no faces, NaN
-    or indices out of range. No code of the file is run and no other file outside its folder's parent is read.
+    .glb .gltf .obj .ply .off .stl .npz (voxels). Everything in a file becomes one shape: nodes' transforms are applied,
+    polygons are cut into triangles, several materials become one atlas. What is left out (transparency, a missing
+    texture) is said in a warning. Raises OSError with the path first when the file is missing, empty, truncated, not of
+    its format, or its mesh has no faces, NaN or indices out of range. No code of the file is run and no other file
+    outside its folder's parent is read.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -51,9 +52,9 @@ def load(path: str | Path) -> Shape:
 def save(shape: Shape, path: str | Path) -> None:
     """Write a shape in the format of the suffix, whole or not at all; missing folders are made.
 
-    Mesh: .glb .obj .ply .stl .off; PointCloud: .ply .glb .obj; Voxels: .npz. OBJ puts its materials beside it as `<name>.mtl` and
-    `<name>_texture.png`. What a format cannot hold is said in a warning: STL has no colours; PLY and OFF hold colours of vertices or
-    faces, so a texture is read at the vertices. OFF and PLY round colours to 8 bits.
+    Mesh: .glb .obj .ply .stl .off; PointCloud: .ply .glb .obj; Voxels: .npz. OBJ puts its materials beside it as
+    `<name>.mtl` and `<name>_texture.png`. What a format cannot hold is said in a warning: STL has no colours; PLY and
+    OFF hold colours of vertices or faces, so a texture is read at the vertices. OFF and PLY round colours to 8 bits.
     """
     path = Path(path)
     writers = _WRITERS.get(type(shape))
@@ -64,7 +65,8 @@ def save(shape: Shape, path: str | Path) -> None:
         kinds = ", ".join(writers)
         way_out = "; to_mesh makes a mesh of it" if isinstance(shape, Voxels) else ""
         raise ValueError(
-            f"save: no writer for {type(shape).__name__} as {path.suffix!r} ({path}); this shape can be saved as {kinds}{way_out}"
+            f"save: no writer for {type(shape).__name__} as {path.suffix!r} ({path}); "
+            f"this shape can be saved as {kinds}{way_out}"
         )
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; give the path of a file")

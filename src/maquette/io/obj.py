@@ -1,7 +1,8 @@
 """Wavefront OBJ and MTL, read and written.
 
-Read: polygons (concave ones too), negative indices, UV seams, colours behind the coordinates of a vertex, several materials and
-libraries, comments anywhere, continued lines, UTF-8 and UTF-16. Left out: curves, surfaces, lines, smoothing groups, normals of faces.
+Read: polygons (concave ones too), negative indices, UV seams, colours behind the coordinates of a vertex, several
+materials and libraries, comments anywhere, continued lines, UTF-8 and UTF-16. Left out: curves, surfaces, lines,
+smoothing groups, normals of faces.
 """
 
 import re
@@ -306,9 +307,14 @@ def _picture(path: Path, name: str, notes: list[str]) -> np.ndarray | None:
 
 
 def write_obj(shape: Mesh | PointCloud, path: Path) -> None:
-    """OBJ; with colours of faces or a texture also `<name>.mtl` and `<name>_texture.png` beside it. The OBJ is written last."""
+    """OBJ; with colours of faces or a texture also `<name>.mtl` and `<name>_texture.png` beside it. The OBJ is written
+    last.
+    """
     if isinstance(shape, PointCloud):
         _write_points(shape, path)
+        return
+    if isinstance(shape.appearance, FaceColors):
+        _write_face_colors(shape, shape.appearance.colors.detach().cpu().numpy(), path)
         return
     vertices, faces = shape.vertices.detach().cpu().numpy(), shape.faces.cpu().numpy() + 1
     stem = re.sub(r"\s+", "_", path.stem)
@@ -319,8 +325,6 @@ def write_obj(shape: Mesh | PointCloud, path: Path) -> None:
         case VertexColors(colors):
             v_lines = _rows("v", np.concatenate([vertices, colors.detach().cpu().numpy()], -1))
             f_rows = [f"f {a} {b} {c}" for a, b, c in faces.tolist()]
-        case FaceColors(colors):
-            return _write_face_colors(shape, colors.detach().cpu().numpy(), path)
         case Texture(uv, image):
             write_bytes(path.with_name(f"{stem}_texture.png"), encode_png(image))
             write_text(
@@ -333,7 +337,7 @@ def write_obj(shape: Mesh | PointCloud, path: Path) -> None:
             index = index.reshape(-1, 3) + 1
             pairs = np.stack([faces, index], -1).reshape(-1, 6).tolist()
             f_rows = ["usemtl texture", *(f"f {a}/{s} {b}/{t} {c}/{u}" for a, s, b, t, c, u in pairs)]
-        case None:
+        case _:
             f_rows = [f"f {a} {b} {c}" for a, b, c in faces.tolist()]
     write_text(path, "\n".join([*head, *v_lines, *f_rows]) + "\n")
 

@@ -32,7 +32,8 @@ def read_off(path: Path) -> Mesh | PointCloud:
         raise OSError(f"{path}: the numbers of vertices and faces are missing") from error
     if vertex_count < 0 or face_count < 0 or len(rows) - 1 < vertex_count + face_count:
         raise OSError(
-            f"{path}: truncated: header says {vertex_count} vertices and {face_count} faces, {len(rows) - 1} lines follow"
+            f"{path}: truncated: header says {vertex_count} vertices and {face_count} faces, "
+            f"{len(rows) - 1} lines follow"
         )
     body = rows[1 : 1 + vertex_count]
     columns = min((len(row) for row in body), default=0)
@@ -83,7 +84,9 @@ def _face(row: list[str]) -> tuple[list[int], list[str]]:
 
 
 def _face_colors(faces: list[tuple[list[int], list[str]]], sizes: np.ndarray) -> np.ndarray | None:
-    """Three or four numbers behind a face are a colour: whole ones 0..255, else 0..1. An index into a colour map is not a colour."""
+    """Three or four numbers behind a face are a colour: whole ones 0..255, else 0..1. An index into a colour map is not
+    a colour.
+    """
     colors = []
     for _, rest in faces:
         if len(rest) not in (3, 4):
@@ -95,7 +98,7 @@ def _face_colors(faces: list[tuple[list[int], list[str]]], sizes: np.ndarray) ->
 
 def write_off(mesh: Mesh, path: Path) -> None:
     """OFF with colours of faces, or COFF with colours of vertices, in 8 bits."""
-    columns = [["%.9g %.9g %.9g" % tuple(v) for v in mesh.vertices.detach().cpu().double().tolist()]]
+    columns = [[f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.detach().cpu().tolist()]]
     face_rows = [f"3 {a} {b} {c}" for a, b, c in mesh.faces.tolist()]
     head = "OFF"
     match mesh.appearance:

@@ -1,6 +1,7 @@
 """Picture files as tensors: H W 3 or H W 4 floats in 0..1, sRGB, rows from the top.
 
-Whatever Pillow can open among the formats below is turned upright (EXIF), scaled by its true depth and given an alpha channel.
+Whatever Pillow can open among the formats below is turned upright (EXIF), scaled by its true depth and given an alpha
+channel.
 """
 
 import io
@@ -19,23 +20,26 @@ from maquette.io.atomic import atomic_path
 from maquette.io.references import read_file
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "DDS", "QOI")
-"""What is opened, in Pillow's names. EPS and PDF are left out on purpose: Pillow starts Ghostscript for them, which runs programs."""
+"""What is opened, in Pillow's names. EPS and PDF are left out on purpose: Pillow starts Ghostscript for them, which
+runs programs.
+"""
 
 LARGEST = 100_000_000
 """Pixels; decided from the header, before anything is decoded."""
 
 # What Pillow's decoders are known to raise on broken data, besides OSError.
 _BROKEN = (
-    OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError, TypeError, OverflowError,
-    NotImplementedError, AttributeError, RuntimeError, ZeroDivisionError, MemoryError,
+    OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError, TypeError,
+    OverflowError, NotImplementedError, AttributeError, RuntimeError, ZeroDivisionError, MemoryError,
 )  # fmt: skip
 
 
 def read_picture(path: str | Path) -> Float[Tensor, "H W 4"]:
     """A picture as sRGB and alpha in 0..1, rows from the top; alpha is 1 where the file has none.
 
-    The first frame of an animation, upright by its EXIF orientation, 16 bits a channel at their full depth, palettes with their
-    transparency, CMYK converted. Files of the network or embedded colour profiles are not considered. Raises OSError with the path first.
+    The first frame of an animation, upright by its EXIF orientation, 16 bits a channel at their full depth, palettes
+    with their transparency, CMYK converted. Files of the network or embedded colour profiles are not considered. Raises
+    OSError with the path first.
     """
     path = Path(path)
     data = read_file(path)
@@ -130,7 +134,8 @@ def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
                 image = ImageOps.exif_transpose(image)
             if image.mode.startswith(("I", "F")):
                 grey = np.asarray(image).astype(np.float32)
-                # "F" holds 0..1 by custom; 16-bit greys open as I;16 or, in some formats, as 32-bit I with 16-bit values.
+                # "F" holds 0..1 by custom; 16-bit greys open as I;16 or, in some formats, as 32-bit I with 16-bit
+                # values.
                 grey = grey if image.mode == "F" else grey / 65535
                 rgb = np.nan_to_num(np.repeat(grey[..., None], 3, -1)).clip(0, 1)
                 return np.concatenate([rgb, np.ones_like(rgb[..., :1])], -1)
@@ -142,7 +147,7 @@ def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
 
 
 def _deep_png(data: bytes) -> Float[np.ndarray, "H W 4"] | None:
-    """A PNG of 16 bits a channel in colour or with alpha, which Pillow would cut to 8 bits; None for everything else."""
+    """A PNG of 16 bits a channel in colour or with alpha, which Pillow would cut to 8 bits; None for all else."""
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33 or data[24] != 16 or data[25] not in (2, 4, 6):
         return None
     if b"eXIf" in data or b"tRNS" in data:  # turned or keyed pictures: the high byte, which Pillow gives, is enough

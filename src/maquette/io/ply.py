@@ -1,7 +1,8 @@
 """PLY (Stanford polygon format), ASCII and binary of both byte orders, read; little-endian binary, written.
 
-Read: meshes and point clouds with any extra properties; colours as bytes, 16 bits or floats, of vertices or faces; texture
-coordinates of vertices (s t, u v) or corners (MeshLab's texcoord list) with the picture of the `TextureFile` comment.
+Read: meshes and point clouds with any extra properties; colours as bytes, 16 bits or floats, of vertices or faces;
+texture coordinates of vertices (s t, u v) or corners (MeshLab's texcoord list) with the picture of the `TextureFile`
+comment.
 """
 
 import re
@@ -20,8 +21,10 @@ from maquette.shapes.mesh import FaceColors, Mesh, VertexColors
 from maquette.shapes.points import PointCloud
 
 _TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
-    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
+    "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
+    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
+    "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 
 
@@ -143,16 +146,16 @@ def _header(path: Path, data: bytes) -> tuple[str, list[_Element], list[str], in
                 elements.append(_Element(name, int(count), ()))
             case ["property", "list", count_kind, kind, name] if elements and count_kind in _TYPES and kind in _TYPES:
                 if _TYPES[count_kind].startswith("f"):
-                    raise OSError(f"{path}: broken PLY header: {ascii(line[:60])}")
+                    raise OSError(f"{path}: broken PLY header: {line[:60]!a}")
                 elements[-1] = _with(elements[-1], _Property(name, _TYPES[kind], _TYPES[count_kind]))
             case ["property", kind, name] if elements and kind in _TYPES:
                 elements[-1] = _with(elements[-1], _Property(name, _TYPES[kind]))
             case []:
                 pass
             case _:
-                raise OSError(f"{path}: broken PLY header: {ascii(line[:60])}")
+                raise OSError(f"{path}: broken PLY header: {line[:60]!a}")
     if form not in ("ascii", "binary_little_endian", "binary_big_endian"):
-        raise OSError(f"{path}: PLY of an unknown format {ascii(form)}")
+        raise OSError(f"{path}: PLY of an unknown format {form!a}")
     return form, elements, comments, start
 
 

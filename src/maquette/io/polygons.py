@@ -13,10 +13,11 @@ LARGEST_CLIPPED = 10_000
 def triangulate(
     points: Float[np.ndarray, "V 3"], corners: Int[np.ndarray, " C"], sizes: Int[np.ndarray, " P"]
 ) -> Int[np.ndarray, "T 3"]:
-    """Triangles as positions in `corners`, polygon after polygon; polygon p has `sizes[p]` >= 3 corners and gives `sizes[p] - 2`.
+    """Triangles as positions in `corners`, polygon after polygon; polygon p has `sizes[p]` >= 3 corners and gives
+    `sizes[p] - 2`.
 
-    A quad is cut along the diagonal that keeps both halves facing the same way, a convex polygon becomes a fan and a concave one is
-    cut ear by ear in the plane of its (Newell) normal.
+    A quad is cut along the diagonal that keeps both halves facing the same way, a convex polygon becomes a fan and a
+    concave one is cut ear by ear in the plane of its (Newell) normal.
     """
     starts = np.cumsum(sizes) - sizes
     owner, triangles = [], []

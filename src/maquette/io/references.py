@@ -32,9 +32,9 @@ def read_file(path: Path) -> bytes:
 def read_reference(model: Path, uri: str) -> bytes:
     """The bytes that `uri` in the file `model` stands for.
 
-    `data:` URIs are decoded. A relative path is looked up from the model's folder and must stay inside the folder's parent, so that
-    `../textures/wood.png` works and `../../../etc/passwd` does not. Absolute paths and URLs are refused: a model from elsewhere
-    does not get to choose what is read from this machine or fetched from the network.
+    `data:` URIs are decoded. A relative path is looked up from the model's folder and must stay inside the folder's
+    parent, so that `../textures/wood.png` works and `../../../etc/passwd` does not. Absolute paths and URLs are
+    refused: a model from elsewhere does not get to choose what is read from this machine or fetched from the network.
     """
     if uri.startswith("data:"):
         head, comma, payload = uri.partition(",")

@@ -15,11 +15,13 @@ _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribut
 
 
 def read_stl(path: Path) -> Mesh:
-    """Triangles of all solids; bitwise equal corners become one vertex. The stored normals are not used: the winding says more."""
+    """Triangles of all solids; bitwise equal corners become one vertex. The stored normals are not used: the winding
+    says more.
+    """
     data = read_file(path)
     count = struct.unpack("<I", data[80:84])[0] if len(data) >= 84 else -1
     # Binary headers may begin with "solid" too, so the size decides first.
-    if len(data) == 84 + 50 * count or not data.lstrip()[:5].lower() == b"solid":
+    if len(data) == 84 + 50 * count or data.lstrip()[:5].lower() != b"solid":
         corners = _binary(path, data, count)
     else:
         corners = _ascii(path, data)

@@ -17,8 +17,9 @@ GIF_FASTEST = 50
 def save_video(frames: Float[Tensor, "T H W 3"], path: str | Path, *, fps: float = 15) -> None:
     """Write sRGB frames in 0..1 as .gif, .webp (both loop forever) or .mp4 (H.264), whole or not at all.
 
-    A GIF has one palette of 256 colours for all frames, with the most frequent colour (the background) exact, and the steps of
-    10 ms that the format knows are spread so that the whole length is right. MP4 needs even sizes: the last row or column is repeated.
+    A GIF has one palette of 256 colours for all frames, with the most frequent colour (the background) exact, and the
+    steps of 10 ms that the format knows are spread so that the whole length is right. MP4 needs even sizes: the last
+    row or column is repeated.
     """
     path = Path(path)
     writer = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}.get(path.suffix.lower())
