@@ -12,7 +12,7 @@ from maquette.models.network import (
     total_loss,
 )
 from maquette.models.runs import Run, load_run, save_model
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 from maquette.models.viewpoint import Viewpoint
 
 __all__ = [

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.losses import chamfer, laplacian_uniform
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 from maquette.shapes import Mesh, positions_at, sample_faces
 from maquette.shapes.primitives import ico_sphere
 

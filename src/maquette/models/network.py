@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
 from maquette.models.mesh import MeshDecoder, MeshHead
 from maquette.models.points import PointsDecoder, PointsHead
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
 from maquette.shapes import Shape

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.losses import chamfer
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 from maquette.shapes import PointCloud
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 
 TYPICAL_DISTANCE = 1.6
 """Object diagonals; the head learns the ratio to it."""

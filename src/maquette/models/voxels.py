@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.losses import occupancy_bce
-from maquette.models.targets import Targets
+from maquette.data.targets import Targets
 from maquette.shapes import Voxels
 
 RESOLUTION = 32
@@ -18,7 +18,7 @@ class VoxelsHead:
     """Linear to 2^3 cells, then four doublings; one logit a cell."""
 
     channels: int = 64
-    """Of the coarsest grid; every doubling but the first halves them."""
+    """Of the two coarsest grids; the two doublings after them halve them, the last one gives the logit."""
     full_weight: float = 1.0
     """Weight of full cells in the loss; above 1 it keeps thin parts at the price of a thicker solid."""
 
@@ -33,8 +33,7 @@ class VoxelsDecoder(nn.Module):
             nn.ConvTranspose3d(c, c, 4, 2, 1), nn.LeakyReLU(0.1),
             nn.ConvTranspose3d(c, c // 2, 4, 2, 1), nn.LeakyReLU(0.1),
             nn.ConvTranspose3d(c // 2, c // 4, 4, 2, 1), nn.LeakyReLU(0.1),
-            nn.ConvTranspose3d(c // 4, c // 8, 4, 2, 1), nn.LeakyReLU(0.1),
-            nn.Conv3d(c // 8, 1, 1),
+            nn.ConvTranspose3d(c // 4, 1, 4, 2, 1),
         )  # fmt: skip
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B Z Y X"]:
@@ -43,7 +42,7 @@ class VoxelsDecoder(nn.Module):
         return self.grow(start)[:, 0]
 
     def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight)}
+        return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight).mean()}
 
     def shapes(self, features: Float[Tensor, "B D"]) -> list[Voxels]:
         frame = torch.eye(4, device=features.device)

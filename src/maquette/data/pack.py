@@ -1,0 +1,146 @@
+"""A data set's split as a few memory-mapped arrays, made once, so that training reads without decoding.
+
+M objects, K views of all objects together, S pixels a side, P points an object. Memory stays flat: the
+operating system keeps the pages that are used.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float16, Float32, Int, UInt8
+
+from maquette.data.crop import crop_to_mask
+from maquette.data.dataset import Dataset, Entry, open_dataset
+from maquette.io.atomic import write_json
+
+POINTS = 4096
+"""Truth points kept of every object: the losses of one step draw fewer."""
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Views, cameras and truth of one split. Arrays are memory-mapped and read-only."""
+
+    entries: tuple[Entry, ...]
+    views: UInt8[np.ndarray, "K S S 4"]
+    """Cropped by `crop_to_mask`, straight RGBA; the views of one object follow each other."""
+    cameras: Float32[np.ndarray, "K 3"]
+    """Azimuth, elevation (radians), distance (object diagonals); NaN where the data does not know them."""
+    first_view: Int[np.ndarray, "M1"]
+    """Object m has the views first_view[m] to first_view[m + 1]."""
+    points: Float16[np.ndarray, "M P 3"]
+    """Of the outer surface, in the frame of learning."""
+    voxels: UInt8[np.ndarray, "M 4096"]
+    """32^3 bits, Z Y X, `np.packbits`."""
+
+    def unpacked_voxels(self, objects: Int[np.ndarray, " B"]) -> Float[np.ndarray, "B 32 32 32"]:
+        bits = np.unpackbits(self.voxels[objects], axis=-1)
+        return bits.reshape(-1, 32, 32, 32).astype(np.float32)
+
+
+def pack(
+    data: Path, split: str, size: int, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> Pack:
+    """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs when it is not there yet.
+
+    `progress` is told (objects done, objects in all).
+    """
+    dataset = open_dataset(data)
+    entries = tuple(entry for entry in dataset.entries if split == "all" or entry.split == split)
+    if not entries:
+        held = sorted({entry.split for entry in dataset.entries})
+        raise ValueError(f"pack: {data} has no objects of split {split!r}; it has {', '.join(held) or 'no objects at all'}")
+    # Another set of objects under the same name, or another layout of the arrays, is another pack.
+    key = json.dumps([VERSION, size, POINTS, [asdict(entry) for entry in entries]])
+    folder = Path(data) / "packs" / f"{split}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if not (folder / "done.json").is_file():
+        _write(Path(data), entries, folder, size, workers or os.cpu_count() or 1, progress)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _SHAPES}
+    return Pack(entries, first_view=_first_views(entries), **arrays)
+
+
+_SHAPES = {
+    "views": lambda objects, views, size: ((views, size, size, 4), np.uint8),
+    "cameras": lambda objects, views, size: ((views, 3), np.float32),
+    "points": lambda objects, views, size: ((objects, POINTS, 3), np.float16),
+    "voxels": lambda objects, views, size: ((objects, 4096), np.uint8),
+}
+
+
+def _first_views(entries: tuple[Entry, ...]) -> Int[np.ndarray, "M1"]:
+    return np.concatenate([[0], np.cumsum([entry.views for entry in entries])]).astype(np.int64)
+
+
+def _write(
+    data: Path,
+    entries: tuple[Entry, ...],
+    folder: Path,
+    size: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    temporary.mkdir(parents=True, exist_ok=True)
+    try:
+        first = _first_views(entries)
+        for name, shape_of in _SHAPES.items():
+            shape, kind = shape_of(len(entries), int(first[-1]), size)
+            np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
+        # Pieces of 64 objects: small enough for a lively progress bar, large enough to open the data set once each.
+        pieces = [(start, entries[start : start + 64]) for start in range(0, len(entries), 64)]
+        done = 0
+        if workers == 1 or len(pieces) == 1:
+            for start, piece in pieces:
+                done += _write_piece(data, temporary, size, start, int(first[start]), piece)
+                if progress:
+                    progress(done, len(entries))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+                jobs = [
+                    pool.submit(_write_piece, data, temporary, size, start, int(first[start]), piece)
+                    for start, piece in pieces
+                ]
+                for job in jobs:
+                    done += job.result()
+                    if progress:
+                        progress(done, len(entries))
+        write_json(temporary / "done.json", {"version": VERSION, "objects": len(entries), "views": int(first[-1])})
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _write_piece(data: Path, folder: Path, size: int, start: int, view: int, entries: tuple[Entry, ...]) -> int:
+    dataset: Dataset = open_dataset(data)
+    arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in _SHAPES}
+    for index, entry in enumerate(entries, start):
+        truth = dataset.truth(entry)
+        # A fixed draw by the object's place; clouds with fewer points repeat some.
+        draw = np.random.default_rng(index).permutation(len(truth.points))
+        arrays["points"][index] = truth.points[np.resize(draw, POINTS)]
+        arrays["voxels"][index] = np.packbits(truth.voxels.reshape(-1))
+        for k in range(entry.views):
+            shot = dataset.view(entry, k)
+            arrays["cameras"][view] = (shot.azimuth, shot.elevation, shot.distance)
+            crop = crop_to_mask(torch.from_numpy(shot.rgba.astype(np.float32) / 255), size)
+            arrays["views"][view] = (crop.rgba.numpy() * 255 + 0.5).astype(np.uint8)
+            view += 1
+    for array in arrays.values():
+        array.flush()
+    return len(entries)

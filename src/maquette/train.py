@@ -1,0 +1,322 @@
+"""Train a single-view network: read `train` from top to bottom.
+
+Every batch follows from (seed, step), so a run that is killed and resumed goes through the same losses as one that
+is not. A run folder holds config.json, model.safetensors, metrics.jsonl, state.safetensors, pictures/ and tensorboard/.
+"""
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maquette.data.batches import fixed_batch, training_batch
+from maquette.data.pack import Pack, pack
+from maquette.data.targets import Targets
+from maquette.io.atomic import atomic_path, write_text
+from maquette.models import ModelConfig, PointsConfig, SingleView, build, save_model, total_loss
+from maquette.models.runs import to_json
+from maquette.version import __version__
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a single-view network on a data set made by `maquette prepare`."""
+
+    out: Path
+    """Run folder; must not exist, unless `resume`."""
+    data: Path
+    """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout."""
+    model: ModelConfig = PointsConfig()
+    steps: int = 10_000
+    """Optimiser steps."""
+    batch: int = 64
+    """Objects a step, one random view each."""
+    lr: float = 1e-3
+    """Peak learning rate of Adam."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Of the learning rate, after 200 steps of warm-up."""
+    seed: int = 0
+    device: str = "cpu"
+    """A torch device: cpu, cuda, cuda:1, mps."""
+    resume: bool = False
+    """Go on from the last checkpoint in `out`, with the same losses as without the stop."""
+    save_every: int = 500
+    """Steps between checkpoints; the last step is always saved."""
+    validate_every: int = 1000
+    """Steps between validations, with pictures of a few validation objects."""
+    workers: int | None = None
+    """Processes that pack the data before the first step; all cores unless told."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "save_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train: {name} is {getattr(self, name)}; give at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"train: lr is {self.lr}; give a positive number")
+
+
+WARMUP = 200
+"""Steps over which the learning rate rises from 0."""
+VALIDATION_VIEWS = 256
+PICTURED = 6
+"""Validation objects in the pictures."""
+
+
+def train(config: TrainConfig) -> None:
+    """Run the whole training; KeyboardInterrupt leaves a checkpoint to resume from."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from maquette.console import TrainingConsole, packing_progress
+
+    device = checked_device(config.device)
+    prepare_folder(config)
+    with packing_progress("train") as report:
+        data = pack(config.data, "train", config.model.encoder.picture_size, workers=config.workers, progress=report)
+    validation = validation_pack(config)
+
+    torch.manual_seed(config.seed)
+    model = build(config.model).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+    start = load_state(config.out, model, optimizer) if config.resume else 0
+    cut_metrics(config.out, start)
+    settings = {"maquette": __version__, "train": to_json(config)}
+    rate = Rate(config.batch)
+    with (
+        TrainingConsole(config, data, validation, model, start) as console,
+        open(config.out / "metrics.jsonl", "a") as metrics,
+        SummaryWriter(str(config.out / "tensorboard"), purge_step=start) as board,
+    ):
+        step = start
+        try:
+            for step in range(start, config.steps):
+                lr = learning_rate(config, step)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                images, targets = training_batch(data, config.batch, config.seed, step)
+                terms = model.train().losses(images.to(device), to_device(targets, device))
+                loss = total_loss(terms)
+                check_finite(loss, terms, step)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+
+                line = {"step": step, "loss": loss.item()} | {name: term.item() for name, term in terms.items()}
+                metrics.write(json.dumps(line | {"lr": lr, "images_per_s": round(rate.tick(), 1)}) + "\n")
+                console.step(line, rate.value)
+                if step % 20 == 0:
+                    for name, value in line.items():
+                        board.add_scalar(f"train/{name}", value, step)
+                last = step + 1 == config.steps
+                if validation is not None and ((step + 1) % config.validate_every == 0 or last):
+                    terms = validate(model, validation, device)
+                    metrics.write(json.dumps({"step": step, "validation": terms}) + "\n")
+                    console.validation(step, terms)
+                    for name, value in terms.items():
+                        board.add_scalar(f"validation/{name}", value, step)
+                    board.add_image("validation", draw(model, validation, device, config.out, step), step)
+                if (step + 1) % config.save_every == 0 or last:
+                    metrics.flush()
+                    save_state(config.out, model, optimizer, step + 1)
+                    save_model(model, config.out, settings | {"step": step + 1})
+        except KeyboardInterrupt:
+            # The step in hand may be half done; it is done again when the run is resumed.
+            console.say(f"stopped in step {step}; the last checkpoint is in {config.out}; go on with --resume")
+            raise
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    warm = min(1.0, (step + 1) / WARMUP)
+    if config.schedule == "constant":
+        return config.lr * warm
+    return config.lr * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def checked_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"train: device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def prepare_folder(config: TrainConfig) -> None:
+    if config.resume:
+        if not (config.out / "state.safetensors").is_file():
+            raise FileNotFoundError(f"{config.out}: no checkpoint to resume from; leave --resume out to begin")
+    elif config.out.exists() and any(config.out.iterdir()):
+        raise FileExistsError(f"{config.out}: exists; give --resume to go on with it, or another folder")
+    config.out.mkdir(parents=True, exist_ok=True)
+
+
+def validation_pack(config: TrainConfig) -> Pack | None:
+    """The split 'val', or None for data without one."""
+    from maquette.data.dataset import open_dataset
+
+    if not any(entry.split == "val" for entry in open_dataset(config.data).entries):
+        return None
+    return pack(config.data, "val", config.model.encoder.picture_size, workers=config.workers)
+
+
+def check_finite(loss: Float[Tensor, ""], terms: dict[str, Float[Tensor, ""]], step: int) -> None:
+    if not bool(torch.isfinite(loss)):
+        bad = [f"{name} = {term.item()}" for name, term in terms.items() if not bool(torch.isfinite(term))]
+        raise FloatingPointError(f"train: loss is not finite in step {step} ({', '.join(bad)}); try a lower --lr")
+
+
+def to_device(targets: Targets, device: torch.device) -> Targets:
+    moved = {name: value.to(device) for name, value in vars(targets).items() if isinstance(value, Tensor)}
+    return Targets(**moved, generator=targets.generator)
+
+
+class Rate:
+    """Images a second, over the last 50 steps."""
+
+    def __init__(self, batch: int):
+        self.batch = batch
+        self.times: deque[float] = deque([time.perf_counter()], maxlen=51)
+        self.value = 0.0
+
+    def tick(self) -> float:
+        self.times.append(time.perf_counter())
+        self.value = self.batch * (len(self.times) - 1) / max(self.times[-1] - self.times[0], 1e-9)
+        return self.value
+
+
+# ------------------------------------------------------------------------------------------------------------ validation
+
+
+def validation_views(data: Pack) -> np.ndarray:
+    """One fixed view an object: its place in the list says which."""
+    counts = np.diff(data.first_view)
+    views = data.first_view[:-1] + np.arange(len(counts)) % counts
+    # Spread over the split, so that every category has its share.
+    return views[np.linspace(0, len(views) - 1, min(len(views), VALIDATION_VIEWS)).astype(int)]
+
+
+def _chunks(views: np.ndarray, size: int = 64) -> Iterator[np.ndarray]:
+    for start in range(0, len(views), size):
+        yield views[start : start + size]
+
+
+@torch.no_grad()
+def validate(model: SingleView, data: Pack, device: torch.device) -> dict[str, float]:
+    """Mean loss terms over fixed views of the validation split."""
+    model.eval()
+    views = validation_views(data)
+    total: dict[str, float] = {}
+    for chunk in _chunks(views):
+        images, targets = fixed_batch(data, chunk)
+        for name, term in model.losses(images.to(device), to_device(targets, device)).items():
+            total[name] = total.get(name, 0.0) + term.item() * len(chunk) / len(views)
+    return total
+
+
+@torch.no_grad()
+def draw(
+    model: SingleView, data: Pack, device: torch.device, out: Path, step: int
+) -> Float[Tensor, "3 H W"]:
+    """A sheet of a few validation objects: the picture, every representation from the same azimuth, the truth."""
+    from maquette.camera import orbit
+    from maquette.io.pictures import write_picture
+    from maquette.rendering import render
+    from maquette.shapes import PointCloud
+
+    model.eval()
+    views = validation_views(data)
+    views = views[np.linspace(0, len(views) - 1, min(PICTURED, len(views))).astype(int)]
+    images, targets = fixed_batch(data, views)
+    features = model.encode(images.to(device))
+    shapes = [model.shapes(features, name) for name in model.representations]
+    side = 128
+    rows = []
+    for i in range(len(views)):
+        camera = orbit(
+            targets.azimuth[i], targets.elevation[i], torch.tensor(1.9), focal=1.55 * side, size=(side, side)
+        )
+        picture = torch.nn.functional.interpolate(images[i : i + 1], (side, side))[0].permute(1, 2, 0)
+        cells = [picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]]
+        solids = [predicted[i] for predicted in shapes] + [PointCloud(targets.points[i])]
+        for solid in solids:
+            try:
+                cells.append(render(_on_cpu(solid), camera, smooth=True, radius=0.012).rgb)
+            except ValueError:
+                # An untrained network may predict an empty grid; an empty picture says so.
+                cells.append(torch.ones(side, side, 3))
+        rows.append(torch.cat(cells, 1))
+    sheet = torch.cat(rows, 0)
+    write_picture(sheet, out / "pictures" / f"step-{step + 1:06d}.png")
+    return sheet.permute(2, 0, 1)
+
+
+def _on_cpu(shape):
+    from dataclasses import replace
+
+    moved = {name: value.cpu() for name, value in vars(shape).items() if isinstance(value, Tensor)}
+    return replace(shape, **moved)
+
+
+# ----------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def save_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Everything that step `step` needs, in one file, so that no two files can be of different steps."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    for index, slot in optimizer.state_dict()["state"].items():
+        for name, value in slot.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    with atomic_path(out / "state.safetensors") as path:
+        save_file(tensors, path, metadata={"step": str(step)})
+
+
+def load_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer) -> int:
+    """Fill model and optimizer from the checkpoint; returns the number of steps done."""
+    from safetensors import SafetensorError, safe_open
+
+    path = out / "state.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            step = int(file.metadata()["step"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise OSError(f"{path}: not a checkpoint of `maquette train`: {str(error).splitlines()[0]}") from error
+    saved = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    wanted = model.state_dict()
+    wrong = [name for name in wanted if name not in saved or saved[name].shape != wanted[name].shape]
+    if wrong or len(saved) != len(wanted):
+        raise ValueError(f"{path}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model")
+    model.load_state_dict(saved)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            state.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return step
+
+
+def cut_metrics(out: Path, step: int) -> None:
+    """Drop the lines of steps at or after `step`: they were written after the checkpoint and will be written again."""
+    path = out / "metrics.jsonl"
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line)
+        except json.JSONDecodeError:
+            # A line cut short by a kill is of a step after the checkpoint.
+            continue
+    write_text(path, "".join(f"{line}\n" for line in kept))
