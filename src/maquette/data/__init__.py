@@ -1,0 +1,1 @@
+"""What is learned from: data sets on disk, and the commands that make them."""

@@ -1,0 +1,158 @@
+"""`maquette prepare synthetic`: procedural objects with exact truth."""
+
+import math
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from maquette.data.dataset import Entry, Truth
+from maquette.data.prepare.folder import Built, Plan, Report, prepare
+from maquette.data.prepare.truth import RESOLUTION, cell_points, cells_touched
+from maquette.data.prepare.views import Ranges, random_pictures
+
+NUMBERS_PER_SEED = 10_000_000
+"""Object n of `--seed s` is the generator's number s * NUMBERS_PER_SEED + n."""
+ENOUGH_TO_TOUCH = 10_000
+"""Surface points by which cells are found that the surface passes through."""
+
+
+@dataclass(frozen=True)
+class PrepareSynthetic:
+    """Make a data set of procedural objects: chairs, sofas, tables, lamps, beds, cars, planes, vases.
+
+    The same number of the same seed always gives the same bytes, whatever the count: a data set can be enlarged by
+    running the command again with a larger one.
+    """
+
+    out: Path
+    """Folder of the data set; an interrupted one is continued."""
+    count: int = 1000
+    """Objects."""
+    seed: int = 0
+    """Another seed, other objects."""
+    views: int = 24
+    """Pictures of each object."""
+    size: int = 137
+    """Side of a picture in pixels."""
+    points: int = 10_000
+    """Points kept of each surface."""
+    elevation_deg: tuple[float, float] = (-5.0, 40.0)
+    """Cameras stand between these elevations; azimuths go all round."""
+    distance: tuple[float, float] = (1.1, 2.2)
+    """Cameras stand between these distances, in object diagonals."""
+    val: float = 0.05
+    """Share of objects for validation."""
+    test: float = 0.05
+    """Share of objects for the test; their combinations of parts never occur in training."""
+    workers: int | None = None
+    """Processes; all cores if not given."""
+    limit_s: float = 120.0
+    """Seconds after which an object is given up and reported."""
+
+    def __post_init__(self) -> None:
+        check_settings("synthetic", self.views, self.size, self.points, self.workers)
+        if self.count < 1:
+            raise ValueError(f"prepare synthetic: count is {self.count}; ask for at least one object")
+        if min(self.val, self.test) < 0 or self.val + self.test > 1:
+            raise ValueError(f"prepare synthetic: val {self.val} and test {self.test} are shares; their sum is at most 1")
+        check_ranges("synthetic", self.elevation_deg, self.distance)
+
+
+@dataclass(frozen=True)
+class _Job:
+    id: str
+    number: int
+    category: str
+    split: str
+
+    @property
+    def source(self) -> str:
+        return f"synthetic {self.number}"
+
+
+def prepare_synthetic(config: PrepareSynthetic) -> Report:
+    """Make what is missing of the data set in `config.out`."""
+    jobs = []
+    for n in range(config.count):
+        category = _category(config.seed, n)
+        split = _split(n, config.val, config.test)
+        jobs.append(_Job(f"{category}-{n:06d}", config.seed * NUMBERS_PER_SEED + n, category, split))
+    identity = {
+        "seed": config.seed,
+        "views": config.views,
+        "size": config.size,
+        "points": config.points,
+        "elevation_deg": list(config.elevation_deg),
+        "distance": list(config.distance),
+        "val": config.val,
+        "test": config.test,
+    }
+    plan = Plan(config.out, "synthetic", "objects", identity, jobs)
+    return prepare(plan, partial(_build, config), workers=config.workers or os.cpu_count() or 1, limit_s=config.limit_s)
+
+
+def _split(n: int, val: float, test: float) -> str:
+    """Spreads each share evenly over the numbers, so that it does not depend on the count."""
+    for name, share, phase in (("test", test, 0.0), ("val", val, 0.5)):
+        if math.floor((n + 1) * share + phase) > math.floor(n * share + phase):
+            return name
+    return "train"
+
+
+def _category(seed: int, n: int) -> str:
+    """Every run of as many numbers as there are categories holds each once, in a random order."""
+    from maquette.data.synthetic import CATEGORIES
+
+    block, place = divmod(n, len(CATEGORIES))
+    return CATEGORIES[np.random.default_rng((seed, block)).permutation(len(CATEGORIES))[place]]
+
+
+def _build(config: PrepareSynthetic, job: _Job) -> Built:
+    from maquette.data.synthetic import make_object, sample_outer_surface, signed_distance
+
+    made = make_object(job.number, job.split, job.category)
+    # Streams of their own, so that more points do not change the views.
+    for_views, for_points = (np.random.default_rng((job.number, stream)) for stream in (1, 2))
+    ranges = Ranges(
+        (math.radians(config.elevation_deg[0]), math.radians(config.elevation_deg[1])),
+        (config.distance[0], config.distance[1]),
+    )
+    pictures = random_pictures(made.mesh, ranges, views=config.views, size=config.size, rng=for_views)
+    points, normals, labels = sample_outer_surface(made, max(config.points, ENOUGH_TO_TOUCH), for_points)
+    inside = signed_distance(made, cell_points(RESOLUTION)) < 0
+    voxels = inside.reshape(RESOLUTION, RESOLUTION, RESOLUTION) | cells_touched(points, RESOLUTION)
+    n = config.points
+    truth = Truth(
+        points[:n].astype(np.float32),
+        normals[:n].astype(np.float32),
+        labels[:n].astype(np.int16),
+        tuple(made.label_names),
+        voxels,
+    )
+    entry = Entry(job.id, job.category, job.split, job.source, config.views)
+    return entry, pictures, truth, {"number": job.number, "front": "+z"}
+
+
+def check_settings(command: str, views: int, size: int, points: int, workers: int | None) -> None:
+    """ValueError for numbers that make no pictures."""
+    if not 1 <= views <= 1000:
+        raise ValueError(f"prepare {command}: views is {views}; choose 1 to 1000")
+    if not 8 <= size <= 4096:
+        raise ValueError(f"prepare {command}: size is {size}; choose 8 to 4096 pixels")
+    if points < 1:
+        raise ValueError(f"prepare {command}: points is {points}; keep at least one")
+    if workers is not None and workers < 1:
+        raise ValueError(f"prepare {command}: workers is {workers}; use at least one, or leave it out for all cores")
+
+
+def check_ranges(command: str, elevation_deg: tuple[float, float], distance: tuple[float, float]) -> None:
+    """ValueError for camera ranges that are reversed, beyond the poles or inside the object."""
+    low, high = elevation_deg
+    if not -90 <= low <= high <= 90:
+        raise ValueError(f"prepare {command}: elevation_deg is {low:g} {high:g}; give LOW HIGH within -90 to 90")
+    near, far = distance
+    if not 0.6 <= near <= far:
+        raise ValueError(f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)")

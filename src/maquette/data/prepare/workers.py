@@ -1,0 +1,144 @@
+"""Run a task over many jobs in worker processes that may die or hang without taking the run with them.
+
+J is the type of a job, R what the task returns for it; both are pickled between processes that trust each other.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+import torch
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A job without a result: its worker died or ran out of time."""
+
+    reason: str
+
+
+@dataclass
+class _Worker(Generic[J]):
+    process: BaseProcess
+    connection: Connection
+    ready: bool = False
+    job: J | None = None
+    deadline: float = float("inf")
+
+
+def run_jobs(
+    task: Callable[[J], R], jobs: Sequence[J], *, workers: int, limit_s: float, preload: tuple[str, ...] = ()
+) -> Iterator[tuple[J, R | Lost]]:
+    """Results in the order in which they are ready. Each worker uses one thread and takes one job at a time.
+
+    A worker that takes longer than `limit_s` seconds for a job is killed, one that dies is replaced; both give `Lost`.
+    When the caller stops early, or this process dies, the workers end. `preload` names modules that workers start with.
+    """
+    context = _context(preload)
+    todo = list(reversed(jobs))
+    crew = [_start(context, task) for _ in range(min(workers, len(jobs)))]
+    try:
+        while crew:
+            now = time.monotonic()
+            timeout = max(0.0, min(worker.deadline for worker in crew) - now)
+            wait([worker.connection for worker in crew], None if timeout == float("inf") else timeout)
+            for worker in list(crew):
+                job, result = worker.job, _poll(worker, limit_s)
+                if result is not None:
+                    worker.job = None
+                    yield job, result[0]  # type: ignore[misc]
+                if not worker.ready:
+                    continue
+                if not worker.process.is_alive():
+                    _end(worker)
+                    crew.remove(worker)
+                    if todo:
+                        crew.append(_start(context, task))
+                elif worker.job is None:
+                    if todo:
+                        worker.job, worker.deadline = todo.pop(), time.monotonic() + limit_s
+                        worker.connection.send(worker.job)
+                    else:
+                        _end(worker)
+                        crew.remove(worker)
+    finally:
+        for worker in crew:
+            _end(worker)
+
+
+def _context(preload: tuple[str, ...]) -> BaseContext:
+    """Never plain fork: a copy of a process with threads may hang. A fork server has imported the slow modules once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
+
+
+def _start(context: BaseContext, task: Callable[[J], R]) -> _Worker[J]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, task), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _poll(worker: _Worker[J], limit_s: float) -> tuple[R | Lost] | None:
+    """The result of the worker's job if there is one now."""
+    if worker.connection.poll():
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            if not worker.ready:
+                raise OSError(f"prepare: worker processes do not start ({_death(worker.process.exitcode)})") from None
+            return (Lost(_death(worker.process.exitcode)),)
+        if not worker.ready:
+            worker.ready = True
+            return None
+        worker.deadline = float("inf")
+        return (message,)
+    if time.monotonic() >= worker.deadline:
+        worker.process.kill()
+        worker.process.join()
+        return (Lost(f"took longer than {limit_s:g} s; the worker was stopped"),)
+    return None
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"the worker was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"the worker ended with exit code {code}; its traceback stands above"
+
+
+def _end(worker: _Worker[J]) -> None:
+    worker.connection.close()
+    if worker.process.is_alive():
+        worker.process.kill()
+    worker.process.join()
+    worker.process.close()
+
+
+def _serve(connection: Connection, task: Callable[[J], R]) -> None:
+    """What a worker does until its pipe closes."""
+    # Ctrl-C goes to the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    os.environ["IGL_NUM_THREADS"] = "1"
+    try:
+        connection.send(None)
+        while True:
+            connection.send(task(connection.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
