@@ -1,4 +1,4 @@
-"""What every test gets: shapes and types checked at each call, one thread, no network, a device and a seeded generator."""
+"""What every test gets: types checked at each call, one thread, no network, a device, a seeded generator."""
 
 import os
 import re

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from maquette.io import load as load
     from maquette.io import save as save
     from maquette.rendering import render as render
+    from maquette.rendering import turntable as turntable
     from maquette.shapes import Mesh as Mesh
     from maquette.shapes import PointCloud as PointCloud
     from maquette.shapes import Voxels as Voxels
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "camera": ("Camera", "look_at", "orbit"),
     "io": ("load", "save"),
-    "rendering": ("render",),
+    "rendering": ("render", "turntable"),
     "shapes": ("Mesh", "PointCloud", "Voxels", "bounds", "sample", "to_mesh", "transform"),
 }
 _HOME_OF = {name: f"maquette.{home}" for home, names in _HOMES.items() for name in names}

@@ -46,21 +46,24 @@ class Camera:
         ratio = self.focal.new_tensor([size[1] / self.size[1], size[0] / self.size[0]])
         return Camera(self.world_from_cam, self.focal * ratio, self.center * ratio, size)
 
-    def pixels_from_world(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 3"]:
-        """Homogeneous pixels (x w, y w, w), where w is the depth along the camera's z axis."""
+    def pixels_from_world(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N 3"]:
+        """Homogeneous pixels (x w, y w, w), where w is the depth along the camera's z axis.
+
+        Here and below, the batch of the argument and the batch of cameras broadcast.
+        """
         points_cam = transforms.apply(self.cam_from_world, points)
         depth = points_cam[..., 2:]
         return torch.cat(
             [points_cam[..., :2] * self.focal[..., None, :] + self.center[..., None, :] * depth, depth], -1
         )
 
-    def project(self, points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 2"]:
-        """Pixel coordinates. Points at or behind the camera's plane have no picture: their result is not finite or mirrored."""
+    def project(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N 2"]:
+        """Pixel coordinates. Points at or behind the camera's plane have no picture: it is not finite or mirrored."""
         pixels = self.pixels_from_world(points)
         return pixels[..., :2] / pixels[..., 2:]
 
     def unproject(
-        self, pixels: Float[Tensor, "*batch N 2"], depth: Float[Tensor, "*batch N"]
+        self, pixels: Float[Tensor, "*some N 2"], depth: Float[Tensor, "*some N"]
     ) -> Float[Tensor, "*batch N 3"]:
         """World points that `project` to `pixels` at camera depth `depth`."""
         plane = (pixels - self.center[..., None, :]) / self.focal[..., None, :]
@@ -83,8 +86,8 @@ def pixel_centers(size: tuple[int, int], *, dtype=torch.float32, device=None) ->
 
 
 def look_at(
-    eye: Float[Tensor, "*batch 3"],
-    target: Float[Tensor, "*batch 3"],
+    eye: Float[Tensor, "*#batch 3"],
+    target: Float[Tensor, "*#batch 3"],
     *,
     focal: float | Tensor,
     size: tuple[int, int],
@@ -95,6 +98,7 @@ def look_at(
     `focal` is in pixels, one number for both axes or a tensor over the batch. Looking along `up` leaves
     the roll open; it is then fixed by taking -z (or +z from below) as up, so that a top view has the front below.
     """
+    eye, target = torch.broadcast_tensors(eye, target)
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
     upward = torch.tensor(up, dtype=eye.dtype, device=eye.device).expand_as(forward)
     spare = torch.tensor([0.0, 0.0, -1.0], dtype=eye.dtype, device=eye.device) * -torch.sign(
@@ -111,14 +115,14 @@ def look_at(
 
 
 def orbit(
-    azimuth: Float[Tensor, "*batch"],
-    elevation: Float[Tensor, "*batch"],
-    distance: Float[Tensor, "*batch"],
+    azimuth: Float[Tensor, "*#batch"],
+    elevation: Float[Tensor, "*#batch"],
+    distance: Float[Tensor, "*#batch"],
     *,
     focal: float | Tensor,
     size: tuple[int, int],
 ) -> Camera:
-    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units."""
+    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units; they broadcast."""
     azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
     direction = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
     eye = direction * distance[..., None]

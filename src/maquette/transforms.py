@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def apply(b_from_a: Float[Tensor, "*batch 4 4"], points: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch N 3"]:
-    """Affine transform of points (the last row of the matrix is taken to be 0 0 0 1)."""
+def apply(b_from_a: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch N 3"]) -> Float[Tensor, "*batch N 3"]:
+    """Affine transform of points (the last row of the matrix is taken to be 0 0 0 1); batches broadcast."""
     return points @ b_from_a[..., :3, :3].mT + b_from_a[..., None, :3, 3]
 
 

@@ -1,20 +1,13 @@
-"""render(shape, camera) -> Rendering: one verb for meshes, clouds and voxels."""
+"""Shapes to pictures."""
 
-from typing import assert_never
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from maquette.camera import Camera
 from maquette.rendering.lights import STUDIO, Ambient, Directional, Headlight, Light
-from maquette.rendering.mesh import render_mesh
-from maquette.rendering.points import render_points
 from maquette.rendering.result import Edges, Hard, Rendering
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
+from maquette.rendering.turntable import turntable
+from maquette.rendering.verbs import WHITE, antialiased, render
 
 __all__ = [
     "STUDIO",
+    "WHITE",
     "Ambient",
     "Directional",
     "Edges",
@@ -24,50 +17,5 @@ __all__ = [
     "Rendering",
     "antialiased",
     "render",
+    "turntable",
 ]
-
-WHITE = (1.0, 1.0, 1.0)
-
-
-def render(
-    shape: Shape,
-    camera: Camera,
-    *,
-    lights: tuple[Light, ...] = STUDIO,
-    background: tuple[float, float, float] = WHITE,
-    smooth: bool = False,
-    radius: float = 0.01,
-    edges: Edges = Hard(),
-) -> Rendering:
-    """Pictures of a shape from a camera, or from a batch of cameras (batches broadcast).
-
-    `background` is sRGB 0..1. Meshes: `smooth` shades with vertex normals instead of face normals; both sides of a
-    face show; gradients flow to vertices, colours, texture and camera through the interior of what is seen.
-    Clouds: discs of `radius` world units. Voxels are rendered as the surface that `to_mesh` gives.
-    """
-    behind = torch.tensor(background, device=camera.focal.device)
-    match edges:
-        case Hard():
-            pass
-        case _:
-            assert_never(edges)
-    match shape:
-        case Mesh():
-            return render_mesh(shape, camera, lights=lights, background=behind, smooth=smooth)
-        case PointCloud():
-            return render_points(shape, camera, lights=lights, background=behind, radius=radius)
-        case Voxels():
-            return render_mesh(to_mesh(shape), camera, lights=lights, background=behind, smooth=smooth)
-
-
-def antialiased(rendering: Rendering, factor: int = 2) -> Float[Tensor, "*batch h w 4"]:
-    """A smaller RGBA picture by averaging `factor` x `factor` pixels: rgb is un-premultiplied, alpha is coverage.
-
-    The rendering must have a black background, so that its rgb is already premultiplied by its hard alpha.
-    """
-    rgba = torch.cat([rendering.rgb, rendering.alpha[..., None]], -1)
-    *batch, height, width, _ = rgba.shape
-    if height % factor or width % factor:
-        raise ValueError(f"antialiased: {height} x {width} pixels do not divide by {factor}; render at a multiple")
-    small = rgba.reshape(*batch, height // factor, factor, width // factor, factor, 4).mean((-4, -2))
-    return torch.cat([small[..., :3] / small[..., 3:].clamp(min=1e-6), small[..., 3:]], -1)

@@ -1,4 +1,4 @@
-"""Lights, and how much of them a surface sends back. Shading multiplies sRGB values directly, as textbooks' viewers do."""
+"""Lights, and how much of them a surface sends back. Shading multiplies sRGB values, as simple viewers do."""
 
 from dataclasses import dataclass
 

@@ -22,7 +22,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Hard:
-    """A pixel belongs to the surface in front at its centre. Gradients flow through the interior, none across silhouettes."""
+    """A pixel belongs to the surface in front at its centre. No gradient flows across silhouettes."""
 
 
 Edges = Hard

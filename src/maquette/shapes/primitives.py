@@ -1,4 +1,4 @@
-"""Closed meshes to start from, centred at the origin, counter-clockwise seen from outside. V vertices, F faces, E edges."""
+"""Closed meshes to start from, centred at the origin. V vertices, F faces."""
 
 import math
 

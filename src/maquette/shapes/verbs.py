@@ -77,7 +77,7 @@ def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
             full = (occupancy >= 0.5).nonzero().flip(-1)
             if occupancy.ndim != 3 or len(full) == 0:
                 raise ValueError(
-                    f"bounds: no cell of the {tuple(occupancy.shape)} grid is half full; give one grid that is not empty"
+                    f"bounds: no cell of the {tuple(occupancy.shape)} grid is half full; give one that is not empty"
                 )
             cells = torch.tensor(occupancy.shape[::-1], dtype=occupancy.dtype, device=occupancy.device)
             low, high = full.amin(0) / cells - 0.5, (full.amax(0) + 1) / cells - 0.5
@@ -87,9 +87,9 @@ def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
 
 
 def transform(shape: Shape, b_from_a: Float[Tensor, "4 4"]) -> Shape:
-    """The shape in frame b: an affine map of its points. A mirroring map turns the faces, so that outside stays outside."""
+    """The shape in frame b: an affine map of its points. A mirroring map turns the faces: outside stays outside."""
     match shape:
-        case Mesh(vertices, faces):
+        case Mesh(vertices):
             b_from_a = b_from_a.to(vertices)
             moved = shape.with_vertices(transforms.apply(b_from_a, vertices))
             return _mirrored(moved) if torch.linalg.det(b_from_a[:3, :3]) < 0 else moved

@@ -1,0 +1,167 @@
+"""`maquette COMMAND ...`: a small table of commands, so that help needs no torch; a command imports its own module.
+
+Each command is a config dataclass that tyro turns into arguments, and a function that runs it.
+"""
+
+import contextlib
+import difflib
+import errno
+import importlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from maquette.version import __version__
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives; nothing of it is imported before it is chosen."""
+
+    module: str
+    config: str
+    """Frozen dataclass of its arguments."""
+    run: str
+    """Function of one config."""
+    summary: str
+
+
+COMMANDS = {
+    "reconstruct": Command(
+        "maquette.reconstruct",
+        "ReconstructConfig",
+        "reconstruct_pictures",
+        "pictures to solids: GLB, OBJ, PLY and a page",
+    ),
+    "turntable": Command(
+        "maquette.film", "TurntableConfig", "film_turntable", "film a shape from all sides: GIF, MP4, WebP"
+    ),
+    "prepare synthetic": Command(
+        "maquette.data.prepare.synthetic",
+        "SyntheticConfig",
+        "prepare_synthetic",
+        "training data from procedural objects",
+    ),
+    "prepare meshes": Command(
+        "maquette.data.prepare.meshes", "MeshesConfig", "prepare_meshes", "training data from a folder of models"
+    ),
+    "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
+    "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
+}
+
+USAGE_ERROR, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 0, 2 for what a user can mend, 130 for Ctrl-C.
+
+    What a user can mend is told in one line on stderr; everything else is a bug of ours and keeps its traceback.
+    `--debug` or MAQUETTE_DEBUG=1 shows the traceback of the former, too.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words or os.environ.get("MAQUETTE_DEBUG", "0") not in ("", "0")
+    words = [word for word in words if word != "--debug"]
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            _run(words)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return _fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has left. Python would complain once more when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OUTPUT_CLOSED
+        except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+            if debug:
+                raise
+            return _fail(_line(error), USAGE_ERROR)
+        except RuntimeError as error:
+            # torch has no exception type of its own for a CPU allocation that fails.
+            if debug or not ("out of memory" in str(error) or "can't allocate memory" in str(error)):
+                raise
+            return _fail(_line(MemoryError(str(error).split("\n")[0])), USAGE_ERROR)
+    return 0
+
+
+def _run(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help(""))
+        return
+    if words[0] in ("-V", "--version"):
+        print(f"maquette {__version__}")
+        return
+    group = words[0]
+    if any(name.startswith(f"{group} ") for name in COMMANDS):
+        if len(words) == 1 or words[1] in ("-h", "--help"):
+            print(_help(f"{group} "))
+            return
+        _call(" ".join(words[:2]), words[2:])
+    else:
+        _call(group, words[1:])
+
+
+def _call(name: str, arguments: list[str]) -> None:
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(COMMANDS)}"
+        raise ValueError(f"unknown command {name!r}; {hint}")
+    command = COMMANDS[name]
+    module = importlib.import_module(command.module)
+    run: Callable[..., object] = getattr(module, command.run)
+    run(_parse(getattr(module, command.config), name, arguments))
+
+
+def _parse(config: type, name: str, arguments: list[str]) -> object:
+    """The config that the arguments say; a usage error leaves with exit code 2, as all do that parse arguments."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config, prog=f"maquette {name}", args=arguments)
+    except SystemExit as stop:
+        # A config that contradicts itself raised a ValueError, which tyro put into a box; we want its one line.
+        if isinstance(stop.__context__, ValueError):
+            raise stop.__context__ from None
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _help(prefix: str) -> str:
+    names = [name for name in COMMANDS if name.startswith(prefix)]
+    width = max(map(len, names))
+    rows = [f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names]
+    usage = f"usage: maquette {prefix}COMMAND [arguments]   (maquette {prefix}COMMAND --help lists them)"
+    closing = "  --version  --debug (tracebacks)"
+    return "\n".join([usage, "", *rows, "", closing])
+
+
+def _line(error: Exception) -> str:
+    """An error in one line; an operating system's error with its path first."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}the disk is full"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f' ({text})' if text else ''}; try smaller pictures, batches or grids"
+    return text or type(error).__name__
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"maquette: {line}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning as one line that says what, not where in our code."""
+    print(f"maquette: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

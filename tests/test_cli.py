@@ -1,0 +1,230 @@
+"""What the command line promises: quick help, one line for what a user can mend, and exit codes."""
+
+import subprocess
+import sys
+import types
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from maquette import cli
+from maquette.version import __version__
+
+
+@dataclass(frozen=True)
+class GreetConfig:
+    """Greet someone."""
+
+    name: str
+    """Who is greeted."""
+    times: int = 1
+
+    def __post_init__(self):
+        if self.times < 1:
+            raise ValueError(f"greet: times is {self.times}; give at least 1")
+
+
+@pytest.fixture
+def greet(monkeypatch):
+    """`maquette greet`, which does what the returned function is told to: call it with a function of the config."""
+    module = types.ModuleType("maquette_greet")
+    module.GreetConfig = GreetConfig
+    monkeypatch.setitem(sys.modules, "maquette_greet", module)
+    monkeypatch.setitem(cli.COMMANDS, "greet", cli.Command("maquette_greet", "GreetConfig", "greet", "greet someone"))
+    monkeypatch.setitem(cli.COMMANDS, "say hello", cli.Command("maquette_greet", "GreetConfig", "greet", "say hello"))
+
+    def does(action):
+        module.greet = action
+
+    does(lambda config: print(f"hello {config.name}" * config.times))
+    return does
+
+
+ENDLESS_HELP = """
+import sys
+from maquette.cli import main
+
+while True:
+    if code := main(["--help"]):
+        sys.exit(code)
+"""
+
+
+def raising(error: BaseException):
+    def action(config):
+        raise error
+
+    return action
+
+
+def python(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_help_names_every_command_and_imports_neither_torch_nor_tyro():
+    code = "import sys, maquette.cli as c; c.main(['--help']); print(sorted({'torch', 'tyro', 'numpy'} & set(sys.modules)))"
+    result = python("-c", code)
+    assert result.returncode == 0
+    assert result.stdout.endswith("[]\n")
+    for name in cli.COMMANDS:
+        assert f"  {name} " in result.stdout
+
+
+def test_every_command_of_the_table_exists():
+    import importlib
+
+    for command in cli.COMMANDS.values():
+        module = importlib.import_module(command.module)
+        assert hasattr(module, command.config)
+        assert callable(getattr(module, command.run))
+
+
+def test_no_command_is_a_call_for_help(capsys):
+    assert cli.main([]) == 0
+    assert "usage: maquette COMMAND" in capsys.readouterr().out
+
+
+def test_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"maquette {__version__}\n"
+
+
+def test_arguments_become_the_config(greet, capsys):
+    assert cli.main(["greet", "--name", "Ada", "--times", "2"]) == 0
+    assert capsys.readouterr().out == "hello Adahello Ada\n"
+
+
+def test_a_command_of_two_words_is_found(greet, capsys):
+    assert cli.main(["say", "hello", "--name", "Ada"]) == 0
+    assert capsys.readouterr().out == "hello Ada\n"
+
+
+def test_the_first_word_of_two_lists_its_commands(greet, capsys):
+    assert cli.main(["say"]) == 0
+    out = capsys.readouterr().out
+    assert "say hello" in out and "usage: maquette say COMMAND" in out
+
+
+def test_an_unknown_command_suggests_the_nearest(capsys):
+    assert cli.main(["reconstuct", "photo.png"]) == 2
+    assert capsys.readouterr().err == "maquette: unknown command 'reconstuct'; did you mean 'reconstruct'?\n"
+    assert cli.main(["xyz"]) == 2
+    assert "one of reconstruct, turntable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["greet"], ["greet", "--name", "Ada", "--time", "x"], ["greet", "--nam", "Ada"]])
+def test_wrong_arguments_exit_with_2_and_never_run(greet, arguments, capsys):
+    greet(raising(AssertionError("ran")))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "maquette greet" in capsys.readouterr().err
+
+
+def test_a_config_that_contradicts_itself_is_one_line(greet, capsys):
+    assert cli.main(["greet", "--name", "Ada", "--times", "0"]) == 2
+    assert capsys.readouterr().err == "maquette: greet: times is 0; give at least 1\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("sample: n is 0;\n ask for more"), "sample: n is 0; ask for more"),
+        (ValueError(), "ValueError"),
+        (FloatingPointError("loss chamfer is nan at step 3"), "loss chamfer is nan at step 3"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
+        (OSError("a.glb: is truncated"), "a.glb: is truncated"),
+        (OSError(28, "No space left on device", "out/mesh.glb"), "out/mesh.glb: the disk is full"),
+        (OSError(28, "No space left on device"), "the disk is full"),
+        (MemoryError(), "not enough memory; try smaller pictures, batches or grids"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 4 TB.\nframe #0"),
+            "not enough memory ([enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 4 TB.); "
+            "try smaller pictures, batches or grids",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(greet, capsys, error, line):
+    greet(raising(error))
+    assert cli.main(["greet", "--name", "Ada"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"maquette: {line}\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("shape mismatch"), TypeError("x"), IndexError("x")])
+def test_a_bug_keeps_its_traceback(greet, error):
+    greet(raising(error))
+    with pytest.raises(type(error)):
+        cli.main(["greet", "--name", "Ada"])
+
+
+def test_debug_shows_the_traceback(greet, monkeypatch):
+    greet(raising(ValueError("n is 0")))
+    with pytest.raises(ValueError, match="n is 0"):
+        cli.main(["greet", "--name", "Ada", "--debug"])
+    monkeypatch.setenv("MAQUETTE_DEBUG", "1")
+    with pytest.raises(ValueError, match="n is 0"):
+        cli.main(["greet", "--name", "Ada"])
+    monkeypatch.setenv("MAQUETTE_DEBUG", "0")
+    assert cli.main(["greet", "--name", "Ada"]) == 2
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(greet, capsys):
+    greet(raising(KeyboardInterrupt()))
+    assert cli.main(["greet", "--name", "Ada"]) == 130
+    assert capsys.readouterr().err == "maquette: interrupted\n"
+
+
+def test_a_warning_is_one_line(greet, capsys):
+    greet(lambda config: warnings.warn("load: a.obj:\n no texture", stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert cli.main(["greet", "--name", "Ada"]) == 0
+    assert capsys.readouterr().err == "maquette: warning: load: a.obj: no texture\n"
+
+
+def test_a_reader_that_leaves_early_ends_the_command_in_silence():
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS_HELP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().startswith("usage: maquette COMMAND")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_the_installed_command_and_the_module_are_the_same():
+    result = python("-m", "maquette", "recnstruct")
+    assert result.returncode == 2
+    assert result.stderr == "maquette: unknown command 'recnstruct'; did you mean 'reconstruct'?\n"
+
+
+def test_a_film_is_never_written_over(tmp_path, capsys):
+    film = tmp_path / "turn.gif"
+    film.write_bytes(b"precious")
+    assert cli.main(["turntable", str(tmp_path / "a.glb"), "--out", str(film)]) == 2
+    assert capsys.readouterr().err == f"maquette: {film}: exists; give another --out, or --force to write over it\n"
+    assert film.read_bytes() == b"precious"
+
+
+def test_a_film_has_its_frames(tmp_path, capsys):
+    from PIL import Image
+
+    from maquette.io import save
+    from maquette.shapes import cube
+
+    save(cube(), tmp_path / "cube.ply")
+    film = tmp_path / "turn.gif"
+    assert cli.main(["turntable", str(tmp_path / "cube.ply"), "--out", str(film), "--frames", "3", "--size", "32"]) == 0
+    with Image.open(film) as image:
+        assert (image.n_frames, image.size) == (3, (32, 32))
+    assert capsys.readouterr().out == f"{film}: 3 frames of 32 x 32\n"
+
+
+def test_a_film_of_an_unknown_kind_is_refused_before_anything_is_read(tmp_path, capsys):
+    assert cli.main(["turntable", str(Path("none.glb")), "--out", "turn.avi"]) == 2
+    assert "no film is called '.avi' (turn.avi); one of .gif, .mp4, .webp" in capsys.readouterr().err
