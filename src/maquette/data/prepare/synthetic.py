@@ -10,7 +10,7 @@ import numpy as np
 
 from maquette.data.dataset import Entry, Truth
 from maquette.data.prepare.folder import Built, Plan, Report, prepare
-from maquette.data.prepare.truth import RESOLUTION, cell_points, cells_touched
+from maquette.data.prepare.truth import RESOLUTION, cells_touched, solid_cells
 from maquette.data.prepare.views import Ranges, random_pictures
 
 NUMBERS_PER_SEED = 10_000_000
@@ -121,15 +121,16 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
         (config.distance[0], config.distance[1]),
     )
     pictures = random_pictures(made.mesh, ranges, views=config.views, size=config.size, rng=for_views)
-    points, normals, labels = sample_outer_surface(made, max(config.points, ENOUGH_TO_TOUCH), for_points)
-    inside = signed_distance(made, cell_points(RESOLUTION)) < 0
-    voxels = inside.reshape(RESOLUTION, RESOLUTION, RESOLUTION) | cells_touched(points, RESOLUTION)
+    surface = sample_outer_surface(made, max(config.points, ENOUGH_TO_TOUCH), for_points)
+    voxels = solid_cells(
+        lambda points: signed_distance(made, points) < 0, cells_touched(surface.points, RESOLUTION), surface.points
+    )
     n = config.points
     truth = Truth(
-        points[:n].astype(np.float32),
-        normals[:n].astype(np.float32),
-        labels[:n].astype(np.int16),
-        tuple(made.label_names),
+        surface.points[:n].astype(np.float32),
+        surface.normals[:n].astype(np.float32),
+        made.face_labels[surface.faces[:n]].astype(np.int16),
+        made.label_names,
         voxels,
     )
     entry = Entry(job.id, job.category, job.split, job.source, config.views)

@@ -4,9 +4,11 @@ N points, F faces. Inside is where the generalised winding number (Jacobson et a
 approximation of Barill et al. 2018, which is robust to holes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Bool, Float
 import torch
+from jaxtyping import Bool, Float
 
 from maquette.shapes import cell_centers
 
@@ -14,9 +16,18 @@ RESOLUTION = 32
 """Cells along each edge of the voxel cube."""
 
 
-def cell_points(resolution: int) -> Float[np.ndarray, "N 3"]:
-    """The centres of all cells in a row, x fastest; float64."""
-    return cell_centers(resolution, dtype=torch.float64).reshape(-1, 3).numpy()
+def solid_cells(
+    is_inside: Callable[[Float[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]],
+    touched: Bool[np.ndarray, "Z Y X"],
+    surface: Float[np.ndarray, "M 3"],
+) -> Bool[np.ndarray, "Z Y X"]:
+    """The cells that the surface touches and those whose centre is inside; asks only about centres in the surface's box."""
+    centers = cell_centers(len(touched), dtype=torch.float64).numpy()
+    low, high = surface.min(0), surface.max(0)
+    ask = ~touched & ((centers >= low) & (centers <= high)).all(-1)
+    solid = touched.copy()
+    solid[ask] = is_inside(centers[ask])
+    return solid
 
 
 def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:

@@ -58,7 +58,7 @@ def random_pictures(mesh: Mesh, ranges: Ranges, *, views: int, size: int, rng: n
 
 def random_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Light from everywhere, from the camera, and from one or two places above the horizon; no surface facing one is black."""
-    lights: list[Light] = [Ambient(float(rng.uniform(0.35, 0.55))), Headlight(float(rng.uniform(0.1, 0.3)))]
+    lights: list[Light] = [Ambient(float(rng.uniform(0.4, 0.65))), Headlight(float(rng.uniform(0.1, 0.3)))]
     for share in (0.45, 0.25)[: rng.integers(1, 3)]:
         azimuth, elevation = rng.uniform(0, 2 * math.pi), rng.uniform(math.radians(20), math.radians(80))
         towards = (math.cos(elevation) * math.sin(azimuth), math.sin(elevation), math.cos(elevation) * math.cos(azimuth))
