@@ -295,7 +295,7 @@ def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -
     cells = []
     if far.any():
         warnings.warn(
-            f"load: {path}: {int(far.sum())} faces repeat a texture over {MOST_REPEATS} times; they get its mean colour",
+            f"load: {path}: {int(far.sum())} faces repeat a texture over {MOST_REPEATS} times; they get its mean",
             stacklevel=7,
         )
         mean = np.round(image.reshape(-1, 3).mean(0)).astype(np.uint8)
@@ -318,15 +318,17 @@ def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -
     # Rows run from the top, v from the bottom.
     image = _padded(image, (-low[0] * width, (high[0] - 1) * width), ((high[1] - 1) * height, -low[1] * height), m.wrap)
     local = (uv - low) / repeats
-    gutter = tuple(
-        "repeat" if kind == "repeat" or (kind == "mirror" and count % 2 == 0) else "clamp"
-        for kind, count in zip(m.wrap, repeats, strict=True)
-    )
-    cells.append(_Cell(faces, image, local, gutter))
+    cells.append(_Cell(faces, image, local, (_around(m.wrap[0], repeats[0]), _around(m.wrap[1], repeats[1]))))
     return cells
 
 
+def _around(kind: Wrap, repeats: int) -> Wrap:
+    """How a baked strip of repeats goes on beyond its ends."""
+    return "repeat" if kind == "repeat" or (kind == "mirror" and repeats % 2 == 0) else "clamp"
+
+
 def _padded(image: np.ndarray, across: tuple[int, int], down: tuple[int, int], wrap: tuple[Wrap, Wrap]) -> np.ndarray:
+    modes: dict[Wrap, Literal["wrap", "edge", "symmetric"]]
     modes = {"repeat": "wrap", "clamp": "edge", "mirror": "symmetric"}
     if any(across):
         image = np.pad(image, ((0, 0), across, (0, 0)), modes[wrap[0]])

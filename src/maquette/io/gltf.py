@@ -460,7 +460,8 @@ def _material(document: _Document, index: int | None) -> Material:
     material = document.item("materials", index)
     see_through = material.get("alphaMode", "OPAQUE") in ("BLEND", "MASK")
     r, g, b = (float(x) for x in srgb_from_linear(factor[:3].clip(0, 1)))
-    image, wrap = None, ("repeat", "repeat")
+    image = None
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
     if reference is not None:
         texture = document.item("textures", reference.get("index"))
         found = _picture(document, texture)

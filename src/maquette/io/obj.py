@@ -236,7 +236,7 @@ def _read_mtl(path: Path, data: bytes) -> dict[str, _Entry]:
                 if len(values) >= 3:
                     entry.color = (values[0], values[1], values[2])
                 elif len(values) == 1:
-                    entry.color = (values[0],) * 3
+                    entry.color = (values[0], values[0], values[0])
             case "d":
                 values = _numbers(rest.removeprefix("-halo"))
                 entry.opacity = values[0] if values else 1.0
@@ -282,11 +282,11 @@ def _read_map(entry: _Entry, text: str) -> None:
             values = []
             while words[1:] and len(values) < 3 and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", words[0]):
                 values.append(float(words.pop(0)))
-            padded = (*values, *([1.0, 1.0] if option == "-s" else [0.0, 0.0])[len(values) :])[:2]
+            u, v = [*values, *([1.0, 1.0] if option == "-s" else [0.0, 0.0])[len(values) :]][:2]
             if option == "-s":
-                entry.scale = padded
+                entry.scale = (u, v)
             elif option == "-o":
-                entry.offset = padded
+                entry.offset = (u, v)
         elif option in counts:
             arguments = [words.pop(0) for _ in range(min(counts[option], len(words) - 1))]
             if option == "-clamp" and arguments == ["on"]:

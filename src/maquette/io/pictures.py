@@ -158,10 +158,10 @@ def _deep_png(data: bytes) -> Float[np.ndarray, "H W 4"] | None:
     import av
 
     try:
-        with av.open(io.BytesIO(data), format="png_pipe") as container:
+        with av.open(io.BytesIO(data), "r", format="png_pipe") as container:
             frame = next(iter(container.decode(video=0)))
             pixels = frame.reformat(format="rgba64le").to_ndarray()
-    except (av.error.FFmpegError, StopIteration, ValueError):
+    except (av.FFmpegError, StopIteration, ValueError):
         return None  # Pillow gets its turn and, if it fails too, says why
     return pixels.astype(np.float32) / 65535
 
