@@ -174,3 +174,10 @@ def test_an_occupancy_target_can_be_soft_and_then_the_loss_is_least_at_its_logit
     best = occupancy_bce(target.logit(), target)
     assert best < occupancy_bce(target.logit() + 0.1, target)
     assert best < occupancy_bce(target.logit() - 0.1, target)
+
+
+def test_full_cells_count_as_often_as_asked():
+    occupancy = torch.zeros(2, 2, 2)
+    occupancy[0] = 1
+    value = occupancy_bce(torch.zeros(2, 2, 2), occupancy, full_weight=3.0).item()
+    assert value == pytest.approx((3 + 1) / 2 * math.log(2), rel=1e-6)
