@@ -5,6 +5,7 @@ B batch, N queries, M points, K neighbours. Only indices come out: distances are
 
 import importlib.util
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -77,9 +78,21 @@ def nearest_numba(
     queries: Float[Tensor, "B N 3"], points: Float[Tensor, "B M 3"], k: int = 1
 ) -> Int64[Tensor, "B N {k}"]:
     """The compiled kernel behind `nearest` on the CPU."""
-    from maquette.ops.nearest_numba import LANES, brute
+    from maquette.ops.nearest_numba import LEAF, plant_both, walk
 
     indices = torch.empty(*queries.shape[:2], k, dtype=torch.int64)
-    blocks = queries.shape[0] * -(-queries.shape[1] // LANES)
-    parallel(brute, blocks, queries.contiguous().numpy(), points.contiguous().numpy(), indices.numpy())
+    if indices.numel() == 0:
+        return indices
+    point_tree, query_tree = [], []
+    for cloud, tree in ((points, point_tree), (queries, query_tree)):
+        leaves = -(-cloud.shape[1] // LEAF)
+        kind = cloud.contiguous().numpy()
+        order = np.empty((len(cloud), leaves * LEAF), np.int32)
+        sites = np.empty((len(cloud), leaves * LEAF * 3), kind.dtype)
+        boxes = np.empty((len(cloud), 2 << (leaves - 1).bit_length(), 6), kind.dtype)
+        tree += [kind, order, sites, boxes]
+    parallel(plant_both, 2 * len(points), *point_tree, *query_tree)
+    _, order, sites, _ = query_tree
+    packets = order.size // LEAF
+    parallel(walk, packets, order, sites, points.shape[1], *point_tree[1:], indices.numpy(), chunks_per_thread=4)
     return indices

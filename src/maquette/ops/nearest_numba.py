@@ -1,65 +1,270 @@
-"""Nearest points on the CPU: queries in the SIMD lanes."""
+"""Nearest points on the CPU: packets of queries that walk a k-d tree of points together.
+
+Both clouds are cut into leaves of LEAF neighbours. A leaf of queries is a packet: it walks the tree of points once, and
+meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, nor equally
+near with a lower index, is ever cut off: the result is the reference's, whatever the clouds look like.
+
+A tree over n points has `ceil(n / LEAF)` leaves; leaf i holds slots `i LEAF .. i LEAF + LEAF - 1` of `order` (indices)
+and `sites` (coordinates, flat), and the last one repeats its last point. Node 1 is the root, the children of node i are
+2 i and 2 i + 1, and `boxes` holds low x y z and high x y z of each node.
+"""
+
+import math
 
 import numpy as np
 from numba import njit
 
-LANES = 32
+LEAF = 16
+HALF = 8
+"""Points a packet meets at a time: LLVM unrolls a loop of 8 and then fills the lanes; it does neither for 16."""
 
 
 @njit(nogil=True, cache=True)
-def brute(lo, hi, queries, points, indices):
-    """Blocks `lo..hi-1` of LANES queries each, over the flattened batch: `ceil(N / LANES)` blocks a cloud."""
-    n = queries.shape[1]
-    m = points.shape[1]
-    k = indices.shape[2]
-    blocks = (n + LANES - 1) // LANES
-    qx = np.empty(LANES, queries.dtype)
-    qy = np.empty(LANES, queries.dtype)
-    qz = np.empty(LANES, queries.dtype)
-    best = np.empty(LANES, queries.dtype)
-    slot = np.empty(LANES, np.int32)
-    kth = np.empty(k, queries.dtype)
-    for block in range(lo, hi):
-        b = block // blocks
-        start = (block - b * blocks) * LANES
-        if k == 1:
-            for lane in range(LANES):
-                q = min(start + lane, n - 1)
-                qx[lane] = queries[b, q, 0]
-                qy[lane] = queries[b, q, 1]
-                qz[lane] = queries[b, q, 2]
-                best[lane] = np.inf
-                slot[lane] = 0
-            for j in range(m):
-                px = points[b, j, 0]
-                py = points[b, j, 1]
-                pz = points[b, j, 2]
-                for lane in range(LANES):
-                    dx = qx[lane] - px
-                    dy = qy[lane] - py
-                    dz = qz[lane] - pz
-                    d = dx * dx + dy * dy + dz * dz
-                    closer = d < best[lane]
-                    best[lane] = d if closer else best[lane]
-                    slot[lane] = np.int32(j) if closer else slot[lane]
-            for lane in range(min(LANES, n - start)):
-                indices[b, start + lane, 0] = slot[lane]
+def select(keys, order, lo, hi, middle):
+    """Permute `lo..hi-1` of both arrays until no key before `middle` exceeds one after (Hoare's quickselect)."""
+    hi -= 1
+    while lo < hi:
+        a, b, c = keys[lo], keys[(lo + hi) // 2], keys[hi]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = lo, hi
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            hi = j
+        elif middle >= i:
+            lo = i
         else:
-            for q in range(start, min(start + LANES, n)):
-                kth[:] = np.inf
-                indices[b, q, :] = 0
-                for i in range(k):
-                    indices[b, q, i] = i
-                for j in range(m):
-                    dx = queries[b, q, 0] - points[b, j, 0]
-                    dy = queries[b, q, 1] - points[b, j, 1]
-                    dz = queries[b, q, 2] - points[b, j, 2]
-                    d = dx * dx + dy * dy + dz * dz
-                    if d < kth[k - 1]:
-                        i = k - 1
-                        while i > 0 and kth[i - 1] > d:
-                            kth[i] = kth[i - 1]
-                            indices[b, q, i] = indices[b, q, i - 1]
-                            i -= 1
-                        kth[i] = d
-                        indices[b, q, i] = j
+            return
+
+
+@njit(nogil=True, cache=True)
+def plant(cloud, order, sites, boxes):
+    """Build the tree of one cloud. A point that is not finite is moved to infinity, where nothing finds it."""
+    n, leaves = cloud.shape[0], order.shape[0] // LEAF
+    cloud = cloud.copy()
+    keys = np.empty(n, cloud.dtype)
+    stack = np.empty((64, 3), np.int64)
+    inner = np.empty(leaves, np.int64)
+    region = np.empty((boxes.shape[0], 6), cloud.dtype)
+    region[1, :3] = np.inf
+    region[1, 3:] = -np.inf
+    for i in range(n):
+        order[i] = i
+        if not (math.isfinite(cloud[i, 0]) and math.isfinite(cloud[i, 1]) and math.isfinite(cloud[i, 2])):
+            cloud[i] = np.inf
+            continue
+        for axis in range(3):
+            region[1, axis] = min(region[1, axis], cloud[i, axis])
+            region[1, 3 + axis] = max(region[1, 3 + axis], cloud[i, axis])
+
+    stack[0, 0], stack[0, 1], stack[0, 2] = 1, 0, leaves
+    top, visited = 1, 0
+    while top > 0:
+        top -= 1
+        node, first, last = stack[top, 0], stack[top, 1], stack[top, 2]
+        if last - first == 1:
+            for c in range(3):
+                low = high = cloud[order[first * LEAF], c]
+                for i in range(first * LEAF + 1, min(last * LEAF, n)):
+                    low, high = min(low, cloud[order[i], c]), max(high, cloud[order[i], c])
+                boxes[node, c], boxes[node, 3 + c] = low, high
+            continue
+        inner[visited] = node
+        visited += 1
+        axis = 0
+        for c in range(1, 3):
+            if region[node, 3 + c] - region[node, c] > region[node, 3 + axis] - region[node, axis]:
+                axis = c
+        half = (first + last) // 2
+        start, middle, end = first * LEAF, half * LEAF, min(last * LEAF, n)
+        for i in range(start, end):
+            keys[i] = cloud[order[i], axis]
+        select(keys, order, start, end, middle)
+        region[2 * node] = region[node]
+        region[2 * node + 1] = region[node]
+        region[2 * node, 3 + axis] = region[2 * node + 1, axis] = keys[middle]
+        stack[top, 0], stack[top, 1], stack[top, 2] = 2 * node, first, half
+        stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2] = 2 * node + 1, half, last
+        top += 2
+
+    for node in inner[:visited][::-1]:  # children come after their parent
+        for c in range(3):
+            boxes[node, c] = min(boxes[2 * node, c], boxes[2 * node + 1, c])
+            boxes[node, 3 + c] = max(boxes[2 * node, 3 + c], boxes[2 * node + 1, 3 + c])
+    for i in range(n, order.shape[0]):
+        order[i] = order[n - 1]
+    for i in range(order.shape[0]):
+        for c in range(3):
+            sites[3 * i + c] = cloud[order[i], c]
+
+
+@njit(nogil=True, cache=True)
+def plant_both(lo, hi, a, a_order, a_sites, a_boxes, b, b_order, b_sites, b_boxes):
+    """Build trees `lo..hi-1`: those of the batch `a` first, then those of `b`."""
+    for item in range(lo, hi):
+        if item < a.shape[0]:
+            plant(a[item], a_order[item], a_sites[item], a_boxes[item])
+        else:
+            i = item - a.shape[0]
+            plant(b[i], b_order[i], b_sites[i], b_boxes[i])
+
+
+@njit(nogil=True, cache=True)
+def meet(lanes, slots, sites, order, start):
+    """Let a packet meet HALF points from `start`. `lanes` holds x, y, z and the least squared distance so far."""
+    near, names = sites[3 * start : 3 * start + 3 * HALF], order[start : start + HALF]
+    for lane in range(LEAF):
+        x, y, z = lanes[lane], lanes[LEAF + lane], lanes[2 * LEAF + lane]
+        best, slot = lanes[3 * LEAF + lane], slots[lane]
+        for j in range(HALF):
+            dx, dy, dz = x - near[3 * j], y - near[3 * j + 1], z - near[3 * j + 2]
+            d = dx * dx + dy * dy + dz * dz
+            i = names[j]
+            closer = (d < best) | ((d == best) & (i < slot))
+            best = d if closer else best
+            slot = i if closer else slot
+        lanes[3 * LEAF + lane] = best
+        slots[lane] = slot
+
+
+@njit(nogil=True, cache=True)
+def meet_several(lanes, distances, names, sites, order, start, end):
+    """Let a packet meet points `start..end-1`, and keep each query's nearest sorted by (distance, index)."""
+    k = names.shape[1]
+    for lane in range(LEAF):
+        x, y, z = lanes[lane], lanes[LEAF + lane], lanes[2 * LEAF + lane]
+        for j in range(start, end):
+            dx, dy, dz = x - sites[3 * j], y - sites[3 * j + 1], z - sites[3 * j + 2]
+            d = dx * dx + dy * dy + dz * dz
+            i = order[j]
+            if d < lanes[3 * LEAF + lane] or (d == lanes[3 * LEAF + lane] and i < names[lane, k - 1]):
+                at = k - 1
+                while at > 0 and (distances[lane, at - 1] > d or (distances[lane, at - 1] == d and names[lane, at - 1] > i)):
+                    distances[lane, at] = distances[lane, at - 1]
+                    names[lane, at] = names[lane, at - 1]
+                    at -= 1
+                distances[lane, at] = d
+                names[lane, at] = i
+                lanes[3 * LEAF + lane] = distances[lane, k - 1]
+
+
+@njit(nogil=True, cache=True)
+def in_reach(lanes, boxes, node):
+    """Whether any query of the packet could find something as near as its best in the node's box."""
+    x0, y0, z0 = boxes[node, 0], boxes[node, 1], boxes[node, 2]
+    x1, y1, z1 = boxes[node, 3], boxes[node, 4], boxes[node, 5]
+    zero = lanes.dtype.type(0)
+    count = np.int32(0)
+    for lane in range(LEAF):
+        x, y, z = lanes[lane], lanes[LEAF + lane], lanes[2 * LEAF + lane]
+        dx, dy, dz = max(x0 - x, x - x1), max(y0 - y, y - y1), max(z0 - z, z - z1)
+        dx, dy, dz = max(dx, zero), max(dy, zero), max(dz, zero)
+        count += np.int32(dx * dx + dy * dy + dz * dz <= lanes[3 * LEAF + lane])
+    return count > 0
+
+
+@njit(nogil=True, cache=True)
+def gap(low, high, a, b, zero):
+    """Distance along an axis between the intervals `low..high` and `a..b`, 0 where they overlap."""
+    return max(a - high, low - b, zero)
+
+
+@njit(nogil=True, cache=True)
+def apart(x0, y0, z0, x1, y1, z1, boxes, node):
+    """Squared distance between a box and a node's, and between their centres (four times that)."""
+    zero = boxes.dtype.type(0)
+    dx = gap(x0, x1, boxes[node, 0], boxes[node, 3], zero)
+    dy = gap(y0, y1, boxes[node, 1], boxes[node, 4], zero)
+    dz = gap(z0, z1, boxes[node, 2], boxes[node, 5], zero)
+    cx = boxes[node, 0] + boxes[node, 3] - x0 - x1
+    cy = boxes[node, 1] + boxes[node, 4] - y0 - y1
+    cz = boxes[node, 2] + boxes[node, 5] - z0 - z1
+    return dx * dx + dy * dy + dz * dz, cx * cx + cy * cy + cz * cz
+
+
+@njit(nogil=True, cache=True)
+def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes, indices):
+    """Packets `lo..hi-1` of the flattened batch look for their nearest points; `queries` orders the queries, `m` counts the points."""
+    n, k = indices.shape[1], indices.shape[2]
+    packets, leaves = queries.shape[1] // LEAF, point_order.shape[1] // LEAF
+    kind = query_sites.dtype.type
+    lanes = np.empty(4 * LEAF, query_sites.dtype)
+    slots = np.empty(LEAF, np.int32)
+    distances = np.empty((LEAF, k), query_sites.dtype)
+    names = np.empty((LEAF, k), np.int32)
+    stack = np.empty((64, 3), np.int64)
+    bounds = np.empty(64, query_sites.dtype)
+    for item in range(lo, hi):
+        b = item // packets
+        packet = item - b * packets
+        sites, order, boxes = point_sites[b], point_order[b], point_boxes[b]
+        x0 = y0 = z0 = kind(np.inf)
+        x1 = y1 = z1 = kind(-np.inf)
+        for lane in range(LEAF):
+            at = 3 * (packet * LEAF + lane)
+            x, y, z = query_sites[b, at], query_sites[b, at + 1], query_sites[b, at + 2]
+            x0, y0, z0, x1, y1, z1 = min(x0, x), min(y0, y), min(z0, z), max(x1, x), max(y1, y), max(z1, z)
+            lanes[lane], lanes[LEAF + lane], lanes[2 * LEAF + lane] = x, y, z
+            lanes[3 * LEAF + lane] = np.inf if x < np.inf else -1  # a query that is not finite reaches nothing
+        slots[:] = 0
+        distances[:] = np.inf
+        names[:] = -1
+        worst = kind(np.inf)
+        stack[0, 0], stack[0, 1], stack[0, 2] = 1, 0, leaves
+        bounds[0] = 0
+        top = 1
+        while top > 0:
+            top -= 1
+            if not bounds[top] <= worst:
+                continue
+            node, first, last = stack[top, 0], stack[top, 1], stack[top, 2]
+            if last - first == 1:
+                if in_reach(lanes, boxes, node):
+                    if k == 1:
+                        meet(lanes, slots, sites, order, first * LEAF)
+                        meet(lanes, slots, sites, order, first * LEAF + HALF)
+                    else:
+                        end = min(last * LEAF, m)
+                        meet_several(lanes, distances, names, sites, order, first * LEAF, end)
+                    worst = lanes[3 * LEAF]
+                    for lane in range(1, LEAF):
+                        worst = max(worst, lanes[3 * LEAF + lane])
+                continue
+            half = (first + last) // 2
+            left_bound, left_center = apart(x0, y0, z0, x1, y1, z1, boxes, 2 * node)
+            right_bound, right_center = apart(x0, y0, z0, x1, y1, z1, boxes, 2 * node + 1)
+            # The child whose centre is nearer to the packet's is met first: it lies on top of the stack.
+            left, right = (top, top + 1) if right_center < left_center else (top + 1, top)
+            bounds[left], bounds[right] = left_bound, right_bound
+            stack[left, 0], stack[left, 1], stack[left, 2] = 2 * node, first, half
+            stack[right, 0], stack[right, 1], stack[right, 2] = 2 * node + 1, half, last
+            top += 2
+        for lane in range(min(LEAF, n - packet * LEAF)):
+            row = indices[b, queries[b, packet * LEAF + lane]]
+            if k == 1:
+                row[0] = slots[lane]
+            else:
+                fill(row, names[lane])
+
+
+@njit(nogil=True, cache=True)
+def fill(row, names):
+    """Copy the neighbours found; points at no finite distance follow, in the order of their indices."""
+    spare = 0
+    for i in range(len(row)):
+        row[i] = names[i]
+        while row[i] < 0:
+            taken = False
+            for j in range(i):
+                taken |= row[j] == spare
+            if not taken:
+                row[i] = spare
+            spare += 1
