@@ -41,12 +41,12 @@ COMMANDS = {
     ),
     "prepare synthetic": Command(
         "maquette.data.prepare.synthetic",
-        "SyntheticConfig",
+        "PrepareSynthetic",
         "prepare_synthetic",
         "training data from procedural objects",
     ),
     "prepare meshes": Command(
-        "maquette.data.prepare.meshes", "MeshesConfig", "prepare_meshes", "training data from a folder of models"
+        "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
