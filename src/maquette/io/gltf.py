@@ -342,6 +342,8 @@ def _positions(document: _Document, where: str, mesh: dict, primitive: dict, pla
                     * np.einsum("vij,vj->vi", joints[bones[:, k].astype(np.int64)], homogeneous)[:, :3]
                 )
             return posed
+        if np.array_equal(world, np.eye(4)):
+            return vertices  # as they are: a NaN stays in its place and is named below
         return vertices @ world[:3, :3].T + world[:3, 3]
 
 
@@ -475,7 +477,15 @@ def _material(document: _Document, index: int | None) -> Material:
         see_through = see_through and factor[3] < 1
     if see_through:
         document.note("transparency is not kept: the surfaces become opaque")
-    return Material((r, g, b), image, wrap)
+    silent = reference is None and factor.tolist() == [1.0] * 4 and not _says_color(document, material)
+    return Material(None if silent else (r, g, b), image, wrap)
+
+
+def _says_color(document: _Document, material: dict) -> bool:
+    """Whether a base colour is written down; a material may be about roughness alone."""
+    return "baseColorFactor" in document.child(material, "pbrMetallicRoughness", "material") or bool(
+        material.get("extensions")
+    )
 
 
 def _wrap(value: Any) -> Wrap:

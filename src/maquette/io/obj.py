@@ -96,7 +96,10 @@ def read_obj(path: Path) -> Mesh | PointCloud:
         same = len(normals) == len(vertices) and all(len(n) == 3 for n in normals)
         return points_from_file(path, points, colors, np.array(normals) if same else None)
 
-    corner, corner_uv = np.array(corners, np.int64), np.array(corner_uvs, np.int64)
+    try:
+        corner, corner_uv = np.array(corners, np.int64), np.array(corner_uvs, np.int64)
+    except OverflowError as error:
+        raise OSError(f"{path}: a face has an index of more than 63 bits") from error
     check_indices(path, corner, len(points))
     if (corner_uv >= len(uvs)).any() or (corner_uv < -1).any():
         check_indices(path, corner_uv[corner_uv != -1], len(uvs), "texture indices")

@@ -72,7 +72,7 @@ def _clip_ears(plane: Float[np.ndarray, "N 2"]) -> Int[np.ndarray, "N-2 3"]:
 
     def is_ear(i: int) -> bool:
         a, b, c = plane[before[i]], plane[i], plane[after[i]]
-        if _cross(b - a, c - b) <= 0:
+        if (b[0] - a[0]) * (c[1] - b[1]) <= (b[1] - a[1]) * (c[0] - b[0]):  # turns right, or goes straight on
             return False
         others = plane[alive]
         inside = (_cross(b - a, others - a) >= 0) & (_cross(c - b, others - b) >= 0) & (_cross(a - c, others - c) >= 0)
