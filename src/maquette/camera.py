@@ -122,7 +122,7 @@ def orbit(
     focal: float | Tensor,
     size: tuple[int, int],
 ) -> Camera:
-    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units; they broadcast."""
+    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units."""
     azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
     direction = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
     eye = direction * distance[..., None]

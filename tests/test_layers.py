@@ -1,0 +1,133 @@
+"""The house stands on its layers: imports point down only, and what is heavy or unsafe stays out."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from maquette import cli
+
+SOURCE = Path(__file__).parents[1] / "src" / "maquette"
+
+LAYERS = (
+    "version",
+    "console",
+    "ops",
+    "transforms",
+    "camera",
+    "conventions",
+    "shapes",
+    "rendering",
+    "losses",
+    "metrics",
+    "io",
+    "masks",
+    "data",
+    "models",
+    "train",
+    "evaluate",
+    "reconstruct",
+    "film",
+    "cli",
+    "__main__",
+)
+"""From the ground up: a module imports from its own layer and from those before it."""
+
+HEAVY = {"trimesh", "igl", "skimage", "plotly", "matplotlib", "av", "imageio", "tensorboard", "rich", "tyro", "numba"}
+"""Imported where they are used, so that `import maquette` stays quick."""
+EXCEPTIONS = {
+    "rich": lambda module: module == "maquette.console",
+    "tyro": lambda module: module in {command.module for command in cli.COMMANDS.values()},
+    "numba": lambda module: "@njit" in source_of(module),
+}
+
+FORBIDDEN = {"torchvision", "timm", "pickle", "dill", "joblib", "cloudpickle", "open3d", "cv2", "pytorch3d"}
+"""Unsafe to load, or not installable everywhere."""
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(("maquette", *(part for part in parts if part != "__init__")))
+
+
+FILES = {module_of(file): file for file in sorted(SOURCE.rglob("*.py"))}
+
+
+def source_of(module: str) -> str:
+    return FILES[module].read_text()
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Full names of the modules that a piece of code imports; `from a import b` counts as a.b, too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def at_module_level(tree: ast.Module) -> ast.Module:
+    """The module without the bodies of its functions and without what only the type checker sees."""
+
+    class Outline(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    return Outline().visit(tree)
+
+
+def layer_of(module: str) -> str | None:
+    """`maquette.io.obj` lies in io; the package itself only names what lies above and has none."""
+    return module.split(".")[1] if "." in module else None
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_point_down_only(module):
+    layer = layer_of(module)
+    if layer is None:
+        assert imports(at_module_level(ast.parse(source_of(module)))) & set(FILES) <= {"maquette.version"}
+        return
+    assert layer in LAYERS, f"{layer} has no place in LAYERS"
+    for name in imports(ast.parse(source_of(module))):
+        if name.startswith("maquette.") and name.split(".")[1] != "__version__":
+            below = layer_of(name)
+            assert below in LAYERS, f"{module} imports {name}, which has no place in LAYERS"
+            assert LAYERS.index(below) <= LAYERS.index(layer), f"{module} imports {name} from above"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_heavy_libraries_are_imported_where_they_are_used(module):
+    used = {name.split(".")[0] for name in imports(at_module_level(ast.parse(source_of(module))))} & HEAVY
+    assert {name for name in used if not EXCEPTIONS.get(name, lambda module: False)(module)} == set()
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_nothing_is_pickled_and_no_forbidden_library_is_used(module):
+    tree = ast.parse(source_of(module))
+    assert {name.split(".")[0] for name in imports(tree)} & FORBIDDEN == set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            match ast.unparse(node.func):
+                case "np.load" | "numpy.load":
+                    assert said.get("allow_pickle") == "False", f"line {node.lineno}: say allow_pickle=False"
+                case "torch.load":
+                    assert said.get("weights_only") == "True", f"line {node.lineno}: say weights_only=True"
+                case "torch.save":
+                    raise AssertionError(f"line {node.lineno}: torch.save pickles; write safetensors")
+
+
+def test_no_file_is_a_drawer_for_everything():
+    assert {file.name for file in SOURCE.rglob("*.py")} & {
+        "utils.py",
+        "helpers.py",
+        "base.py",
+        "common.py",
+        "misc.py",
+    } == set()
