@@ -66,7 +66,7 @@ def read_off(path: Path) -> Mesh | PointCloud:
             vertices=table[:, :3],
             faces=corners[triangulate(table[:, :3], corners, sizes)],
             vertex_colors=colors,
-            face_colors=_face_colors(faces, sizes) if colors is None else None,
+            face_colors=_face_colors(path, faces, sizes) if colors is None else None,
             notes=notes,
         ),
     )
@@ -83,7 +83,7 @@ def _face(row: list[str]) -> tuple[list[int], list[str]]:
     return corners, row[1 + count :]
 
 
-def _face_colors(faces: list[tuple[list[int], list[str]]], sizes: np.ndarray) -> np.ndarray | None:
+def _face_colors(path: Path, faces: list[tuple[list[int], list[str]]], sizes: np.ndarray) -> np.ndarray | None:
     """Three or four numbers behind a face are a colour: whole ones 0..255, else 0..1. An index into a colour map is not
     a colour.
     """
@@ -92,7 +92,10 @@ def _face_colors(faces: list[tuple[list[int], list[str]]], sizes: np.ndarray) ->
         if len(rest) not in (3, 4):
             return None
         scale = 255 if all(re.fullmatch(r"\d+", x) for x in rest) else 1
-        colors.append([float(x) / scale for x in rest[:3]])
+        try:
+            colors.append([float(x) / scale for x in rest[:3]])
+        except ValueError as error:
+            raise OSError(f"{path}: broken colour of a face: {error}") from error
     return np.repeat(np.array(colors), sizes - 2, 0)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from maquette.io.atomic import atomic_path
 from maquette.io.references import read_file
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "DDS", "QOI")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "DDS", "QOI")
 """What is opened, in Pillow's names. EPS and PDF are left out on purpose: Pillow starts Ghostscript for them, which
 runs programs.
 """
@@ -100,15 +100,17 @@ def _bytes_of(image: Tensor) -> np.ndarray:
 def _open(data: bytes, name: str):
     from PIL import Image, UnidentifiedImageError
 
+    Image.init()
+    formats = [kind for kind in FORMATS if kind in Image.OPEN]  # AVIF is new in Pillow, and may be built without
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of half-sized bombs and odd metadata; the limit below is ours
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
         except Image.DecompressionBombError as error:
             count = re.search(r"\d+", str(error))
             raise OSError(_too_large(name, int(count[0]) if count else None)) from error
         except UnidentifiedImageError as error:
-            raise OSError(f"{name}: not a picture that can be read (known: {', '.join(FORMATS)})") from error
+            raise OSError(f"{name}: not a picture that can be read (known: {', '.join(formats)})") from error
         except _BROKEN as error:
             raise OSError(f"{name}: broken picture: {_one_line(error)}") from error
     if image.width * image.height > LARGEST:

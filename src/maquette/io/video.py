@@ -14,7 +14,7 @@ GIF_FASTEST = 50
 """Frames a second; browsers slow anything faster down to ten."""
 
 
-def save_video(frames: Float[Tensor, "T H W 3"], path: str | Path, *, fps: float = 15) -> None:
+def save_video(frames: Float[Tensor, "T H W 3"], path: str | Path, *, fps: int | float = 15) -> None:
     """Write sRGB frames in 0..1 as .gif, .webp (both loop forever) or .mp4 (H.264), whole or not at all.
 
     A GIF has one palette of 256 colours for all frames, with the most frequent colour (the background) exact, and the
@@ -36,13 +36,13 @@ def save_video(frames: Float[Tensor, "T H W 3"], path: str | Path, *, fps: float
         writer(pixels, temporary, fps)
 
 
-def frame_times(count: int, fps: float, step: int) -> list[int]:
+def frame_times(count: int, fps: int | float, step: int) -> list[int]:
     """Milliseconds that each frame stays, multiples of `step`, whose sums stay within half a step of the true times."""
     ends = [round((i + 1) * 1000 / fps / step) * step for i in range(count)]
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _write_gif(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: float) -> None:
+def _write_gif(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int | float) -> None:
     from PIL import Image
 
     palette = _palette(pixels)
@@ -73,7 +73,7 @@ def _palette(pixels: UInt8[np.ndarray, "T H W 3"]):
     return palette
 
 
-def _write_webp(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: float) -> None:
+def _write_webp(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int | float) -> None:
     from PIL import Image
 
     pictures = [Image.fromarray(frame) for frame in pixels]
@@ -83,7 +83,7 @@ def _write_webp(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: float) ->
     )
 
 
-def _write_mp4(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: float) -> None:
+def _write_mp4(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int | float) -> None:
     import av
 
     height, width = pixels.shape[1:3]
