@@ -51,5 +51,5 @@ def film_turntable(config: TurntableConfig) -> None:
         size=(config.size, config.size),
         elevation=math.radians(config.elevation_deg),
     )
-    save_video(frames, config.out, config.fps)
+    save_video(frames, config.out, fps=config.fps)
     print(f"{config.out}: {config.frames} frames of {config.size} x {config.size}")

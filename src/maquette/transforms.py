@@ -1,4 +1,4 @@
-"""Rotations and rigid transforms as matrices acting on column vectors.
+"""Rotations, quaternions (w, x, y, z) and rigid transforms as matrices acting on column vectors.
 
 `b_from_a` takes coordinates in frame a to coordinates in frame b; frames compose by
 matrix product: `c_from_a = c_from_b @ b_from_a`.
@@ -43,6 +43,40 @@ def rotation_about(axis: str, angle: Float[Tensor, "*batch"]) -> Float[Tensor, "
         "z": (cos, -sin, zero, sin, cos, zero, zero, zero, one),
     }[axis]
     return torch.stack(rows, -1).reshape(*angle.shape, 3, 3)
+
+
+def rotation_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation of a quaternion (w, x, y, z), which is brought to length 1 first; q and -q are the same rotation."""
+    w, x, y, z = torch.nn.functional.normalize(quaternion, dim=-1).unbind(-1)
+    rows = (
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return torch.stack(rows, -1).reshape(*quaternion.shape[:-1], 3, 3)
+
+
+def quaternion_from_rotation(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """The unit quaternion (w, x, y, z) of a rotation, with w >= 0."""
+    r = rotation
+    # Each row is 4 q_k q for one component k; the longest one loses no digits (Shepperd 1978).
+    traces = 1 + torch.stack(
+        [
+            r[..., 0, 0] + r[..., 1, 1] + r[..., 2, 2],
+            r[..., 0, 0] - r[..., 1, 1] - r[..., 2, 2],
+            r[..., 1, 1] - r[..., 0, 0] - r[..., 2, 2],
+            r[..., 2, 2] - r[..., 0, 0] - r[..., 1, 1],
+        ],
+        -1,
+    )
+    wx, wy, wz = r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]
+    xy, xz, yz = r[..., 0, 1] + r[..., 1, 0], r[..., 0, 2] + r[..., 2, 0], r[..., 1, 2] + r[..., 2, 1]
+    ww, xx, yy, zz = traces.unbind(-1)
+    products = torch.stack([ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz], -1)
+    best = traces.argmax(-1)[..., None, None].expand(*rotation.shape[:-2], 1, 4)
+    row = torch.gather(products.reshape(*rotation.shape[:-2], 4, 4), -2, best)[..., 0, :]
+    quaternion = torch.nn.functional.normalize(row, dim=-1)
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
 FRONTS = {"+z": 0.0, "-x": 0.5, "-z": 1.0, "+x": -0.5}

@@ -1,0 +1,170 @@
+"""Other people's cameras and worlds: one converter each way, and nothing else of them inside the library.
+
+Ours: world right-handed, y up, fronts at +z; camera x right, y down, z forward; pixels from the upper left corner, with
+centres at half integers. `docs/conventions.md` tells the same in words.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maquette import transforms
+from maquette.camera import Camera, orbit
+
+
+def moved(camera: Camera, b_from_a: Float[Tensor, "4 4"]) -> Camera:
+    """The camera after a rigid change of the world's frame: it sees in b what it saw in a."""
+    return Camera(b_from_a.to(camera.world_from_cam) @ camera.world_from_cam, camera.focal, camera.center, camera.size)
+
+
+# PyTorch3D: camera x left, y up, z forward; row vectors, X_cam = X_world R + T; same world as ours. -----------------
+
+
+def camera_from_pytorch3d(
+    R: Float[Tensor, "*batch 3 3"],
+    T: Float[Tensor, "*batch 3"],
+    *,
+    focal: Float[Tensor, "*batch 2"],
+    center: Float[Tensor, "*batch 2"],
+    size: tuple[int, int],
+) -> Camera:
+    """`focal` and `center` in pixels, as PyTorch3D's cameras with `in_ndc=False` have them."""
+    left_up = R.new_tensor([-1.0, -1.0, 1.0])
+    cam_from_world = transforms.rigid(left_up[:, None] * R.mT, left_up * T)
+    return Camera(transforms.inverse(cam_from_world), focal, center, size)
+
+
+def pytorch3d_from_camera(camera: Camera) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 3"]]:
+    """(R, T); focal length and principal point in pixels stay as they are (`in_ndc=False`)."""
+    left_up = camera.focal.new_tensor([-1.0, -1.0, 1.0])
+    cam_from_world = camera.cam_from_world
+    return (left_up[:, None] * cam_from_world[..., :3, :3]).mT, left_up * cam_from_world[..., :3, 3]
+
+
+def ndc_from_pixels(camera: Camera) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch 2"]]:
+    """PyTorch3D's (focal, principal point) with `in_ndc=True`: the shorter side is [-1, 1], x left, y up."""
+    height, width = camera.size
+    half = min(height, width) / 2
+    middle = camera.center.new_tensor([width / 2, height / 2])
+    return camera.focal / half, (middle - camera.center) / half
+
+
+def pixels_from_ndc(
+    focal: Float[Tensor, "*batch 2"], center: Float[Tensor, "*batch 2"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch 2"]]:
+    """(focal, centre) in our pixels of PyTorch3D's numbers with `in_ndc=True`."""
+    half = min(size) / 2
+    return focal * half, center.new_tensor([size[1] / 2, size[0] / 2]) - center * half
+
+
+# OpenGL, Blender, NeRF: camera x right, y up, z backward, given as world_from_cam. ----------------------------------
+
+
+def camera_from_opengl(
+    world_from_cam: Float[Tensor, "*batch 4 4"],
+    *,
+    focal: Float[Tensor, "*batch 2"],
+    center: Float[Tensor, "*batch 2"],
+    size: tuple[int, int],
+) -> Camera:
+    """Of a pose as in NeRF's `transform_matrix`; its world, mostly Blender's, is turned with `y_up_from_z_up`."""
+    return Camera(world_from_cam * _UP_BACKWARD.to(world_from_cam), focal, center, size)
+
+
+def opengl_from_camera(camera: Camera) -> Float[Tensor, "*batch 4 4"]:
+    """world_from_cam of a camera with x right, y up, z backward."""
+    return camera.world_from_cam * _UP_BACKWARD.to(camera.world_from_cam)
+
+
+_UP_BACKWARD = torch.tensor([1.0, -1.0, -1.0, 1.0])
+"""Factors of the columns of a pose: the second and third axis turned around, the position kept."""
+
+
+# COLMAP: our camera, stored as its inverse; its pixel centres lie at half integers, too. -----------------------------
+
+
+def camera_from_colmap(
+    quaternion: Float[Tensor, "*batch 4"],
+    translation: Float[Tensor, "*batch 3"],
+    parameters: Float[Tensor, "*batch 4"],
+    size: tuple[int, int],
+) -> Camera:
+    """Of QW QX QY QZ, TX TY TZ in images.txt and fx fy cx cy of a PINHOLE camera in cameras.txt."""
+    cam_from_world = transforms.rigid(transforms.rotation_from_quaternion(quaternion), translation)
+    return Camera(transforms.inverse(cam_from_world), parameters[..., :2], parameters[..., 2:], size)
+
+
+def colmap_from_camera(
+    camera: Camera,
+) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor, "*batch 3"], Float[Tensor, "*batch 4"]]:
+    """(quaternion, translation, fx fy cx cy) of a PINHOLE camera."""
+    cam_from_world = camera.cam_from_world
+    quaternion = transforms.quaternion_from_rotation(cam_from_world[..., :3, :3])
+    return quaternion, cam_from_world[..., :3, 3], torch.cat([camera.focal, camera.center], -1)
+
+
+# OpenCV and RGB-D files: our camera, but pixel centres at integers. --------------------------------------------------
+
+
+def camera_from_opencv(
+    cam_from_world: Float[Tensor, "*batch 4 4"], K: Float[Tensor, "*batch 3 3"], size: tuple[int, int]
+) -> Camera:
+    """Of extrinsics and the matrix K of a calibration in which the first pixel's centre is (0, 0)."""
+    focal, center = K[..., [0, 1], [0, 1]], K[..., :2, 2] + 0.5
+    return Camera(transforms.inverse(cam_from_world), focal, center, size)
+
+
+def opencv_from_camera(camera: Camera) -> tuple[Float[Tensor, "*batch 4 4"], Float[Tensor, "*batch 3 3"]]:
+    """(cam_from_world, K) for code in which the first pixel's centre is (0, 0)."""
+    K = torch.diag_embed(torch.nn.functional.pad(camera.focal, (0, 1), value=1.0))
+    K[..., :2, 2] = camera.center - 0.5
+    return camera.cam_from_world, K
+
+
+# Worlds --------------------------------------------------------------------------------------------------------------
+
+
+def y_up_from_z_up() -> Float[Tensor, "4 4"]:
+    """From Blender's world (z up, fronts at -y) to ours (y up, fronts at +z): (x, y, z) becomes (x, z, -y)."""
+    return torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+
+
+def world_from_shapenet(version: int) -> Float[Tensor, "4 4"]:
+    """From ShapeNetCore's OBJ files to our world: y is up in both; the front is +x in version 1 and -z in version 2."""
+    fronts = {1: "+x", 2: "-z"}
+    if version not in fronts:
+        raise ValueError(f"world_from_shapenet: version is {version}; 1 or 2")
+    return transforms.z_from_front(fronts[version])
+
+
+R2N2_DISTANCE = 1.75
+"""Length in object units of a distance ratio of 1."""
+R2N2_FOCAL = 2.1875 / 2
+"""Focal length as a part of the picture's side: a lens of 35 mm before a sensor of 32 mm; 149.8 px at 137."""
+
+
+def camera_from_r2n2(
+    azimuth_deg: Float[Tensor, "*batch"],
+    elevation_deg: Float[Tensor, "*batch"],
+    distance_ratio: Float[Tensor, "*batch"],
+    *,
+    side: int = 137,
+) -> Camera:
+    """Of a line of `rendering_metadata.txt` (Choy et al. 2016), whose models are turned by `world_from_shapenet(1)`.
+
+    Their azimuth is 0 at the model's +x, its front, and grows towards the model's +z, which is -x in our world.
+    """
+    azimuth, elevation = (-azimuth_deg * math.pi / 180, elevation_deg * math.pi / 180)
+    return orbit(azimuth, elevation, distance_ratio * R2N2_DISTANCE, focal=R2N2_FOCAL * side, size=(side, side))
+
+
+def r2n2_from_camera(
+    camera: Camera,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """(azimuth in 0..360, elevation, distance ratio) of a camera that looks at the origin."""
+    x, y, z = camera.position.unbind(-1)
+    distance = camera.position.norm(dim=-1)
+    azimuth_deg = torch.atan2(-x, z) * 180 / math.pi
+    return azimuth_deg % 360, torch.asin(y / distance) * 180 / math.pi, distance / R2N2_DISTANCE
