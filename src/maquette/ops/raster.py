@@ -29,12 +29,6 @@ def raster(
     (Olano & Greer 1997, section 3), nothing is clipped. Of equally near faces the lowest is taken. A pixel on an edge
     belongs to both faces there. Degenerate faces and faces that are not finite are skipped.
     """
-    if len(faces):
-        low, high = (int(bound) for bound in torch.aminmax(faces))
-        if low < 0 or high >= vertices.shape[1]:
-            raise ValueError(
-                f"raster: faces name vertices {low}..{high} of {vertices.shape[1]}; make them index `vertices`"
-            )
     if min(size) < 1:
         raise ValueError(f"raster: size {size}; give (height, width) of at least one pixel")
     return _raster(vertices.detach(), faces, *size)
@@ -57,6 +51,8 @@ def raster_reference(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
     """What `raster` means: every face against every pixel of its box, in pieces of bounded memory, in float64."""
+    if len(faces):
+        _check_range(*(int(bound) for bound in torch.aminmax(faces)), vertices.shape[1])
     index = torch.full((len(vertices), size[0] * size[1]), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
         edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
@@ -66,7 +62,7 @@ def raster_reference(
         scale = ax.abs() * (by * cw + bw * cy) + ay.abs() * (bw * cx + bx * cw) + aw.abs() * (bx * cy + by * cx)
         usable = (det.abs() > DEGENERATE * scale) & det.isfinite()
         edges = torch.where(det < 0, -1.0, 1.0)[:, None, None] * edges
-        plane = (edges[:, 0] + edges[:, 1] + edges[:, 2]) / det.abs()[:, None]  # 1 / w is linear on the screen
+        plane = (edges[:, 0] + edges[:, 1] + edges[:, 2]) * (1.0 / det.abs())[:, None]  # 1 / w is linear on the screen
         functions = torch.cat([edges, plane[:, None]], 1)
 
         boxes = torch.where(usable[:, None], face_boxes(corners, size), 0)
@@ -192,8 +188,10 @@ def raster_numba(
     from maquette.ops.raster_numba import face_boxes, raster_bands
 
     index = torch.empty(len(vertices), *size, dtype=torch.int64)
-    bands = _bands(len(vertices), size[0])
+    bands = _bands(len(vertices), size)
     corners, triangles = vertices.contiguous().numpy(), faces.contiguous().numpy()
+    if len(faces):
+        _check_range(int(triangles.min()), int(triangles.max()), vertices.shape[1])
     boxes = torch.empty(len(vertices), len(faces), 4, dtype=torch.int32).numpy()
     parallel(face_boxes, len(vertices) * len(faces), corners, triangles, *size, boxes)
     parallel(raster_bands, len(vertices) * bands, bands, corners, triangles, boxes, index.numpy(), chunks_per_thread=4)
@@ -207,13 +205,20 @@ def raster_discs_numba(
     from maquette.ops.raster_numba import disc_bands
 
     index = torch.empty(len(centers), *size, dtype=torch.int64)
-    bands = _bands(len(centers), size[0])
+    bands = _bands(len(centers), size)
     arrays = centers.contiguous().numpy(), radii.contiguous().numpy(), index.numpy()
     parallel(disc_bands, len(centers) * bands, bands, *arrays, chunks_per_thread=4)
     return index
 
 
-def _bands(views: int, height: int) -> int:
-    """Bands of rows a view is cut into, so that every thread has a few pieces of work."""
+def _check_range(low: int, high: int, count: int) -> None:
+    if low < 0 or high >= count:
+        raise ValueError(f"raster: faces name vertices {low}..{high} of {count}; make them index `vertices`")
+
+
+def _bands(views: int, size: tuple[int, int]) -> int:
+    """Bands of rows a view is cut into: a depth buffer then stays in the cache, and every thread has pieces of work."""
     threads = torch.get_num_threads()
-    return 1 if threads == 1 or views >= 4 * threads else min(height, -(-4 * threads // views))
+    for_cache = min(16, -(-size[0] * size[1] // 32768))
+    for_threads = 1 if threads == 1 else -(-4 * threads // max(views, 1))
+    return min(size[0], max(for_cache, for_threads))

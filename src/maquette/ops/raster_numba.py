@@ -6,6 +6,10 @@ import numpy as np
 from numba import njit
 
 DEGENERATE = 1e-14
+"""As in the reference."""
+
+SPAN = 12
+"""Boxes wider than this many pixels find the covered part of a row by division; narrower ones test every pixel."""
 
 
 @njit(nogil=True, cache=True)
@@ -56,12 +60,13 @@ def face_boxes(lo, hi, vertices, faces, height, width, boxes):
 def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
     """Bands `lo..hi-1` of rows, `bands` to a view: writes the nearest face of each pixel into `index`."""
     height, width = index.shape[1], index.shape[2]
+    nearness = np.empty(((height - 1) // bands + 1, width))
     for item in range(lo, hi):
         b = item // bands
         band = item - b * bands
         top = height * band // bands
         bottom = height * (band + 1) // bands
-        nearness = np.zeros((bottom - top, width))
+        nearness[:] = 0
         index[b, top:bottom] = -1
         for f in range(faces.shape[0]):
             y0, y1 = max(boxes[b, f, 2], top), min(boxes[b, f, 3], bottom)
@@ -89,29 +94,72 @@ def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
                 vx, vy, vw = -vx, -vy, -vw
                 wx, wy, ww = -wx, -wy, -ww
                 det = -det
-            zx, zy, zw = (ux + vx + wx) / det, (uy + vy + wy) / det, (uw + vw + ww) / det
+            inverse = 1.0 / det
+            zx, zy, zw = (ux + vx + wx) * inverse, (uy + vy + wy) * inverse, (uw + vw + ww) * inverse
+            wide = x1 - x0 > SPAN
+            if wide:
+                ru, rv, rw = reciprocal(ux), reciprocal(vx), reciprocal(wx)
             for y in range(y0, y1):
                 py = y + 0.5
                 u0, v0, w0, z0 = uy * py + uw, vy * py + vw, wy * py + ww, zy * py + zw
-                for x in range(x0, x1):
-                    px = x + 0.5
-                    if ux * px + u0 >= 0 and vx * px + v0 >= 0 and wx * px + w0 >= 0:
-                        near = zx * px + z0
+                first, last = x0, x1
+                if wide:
+                    first, last = span(first, last, ux, u0, ru)
+                    first, last = span(first, last, vx, v0, rv)
+                    first, last = span(first, last, wx, w0, rw)
+                    for x in range(first, last):
+                        near = zx * (x + 0.5) + z0
                         if near > nearness[y - top, x]:
                             nearness[y - top, x] = near
                             index[b, y, x] = f
+                else:
+                    for x in range(x0, x1):
+                        px = x + 0.5
+                        if ux * px + u0 >= 0 and vx * px + v0 >= 0 and wx * px + w0 >= 0:
+                            near = zx * px + z0
+                            if near > nearness[y - top, x]:
+                                nearness[y - top, x] = near
+                                index[b, y, x] = f
+
+
+@njit(nogil=True, cache=True)
+def reciprocal(a):
+    return 1.0 / a if a != 0 else 0.0
+
+
+@njit(nogil=True, cache=True)
+def span(first, last, a, c, inverse):
+    """The part of pixels `first..last-1` where `a (x + 0.5) + c >= 0`: guessed by division, then exact.
+
+    Rounding keeps the function monotonic in x, so the part is one interval and its end is found by stepping.
+    """
+    if a == 0:
+        return first, last if c >= 0 else first
+    guess = int(min(max(-c * inverse, first), last))
+    if a > 0:
+        while guess > first and a * (guess - 0.5) + c >= 0:
+            guess -= 1
+        while guess < last and a * (guess + 0.5) + c < 0:
+            guess += 1
+        return guess, last
+    while guess < last and a * (guess + 0.5) + c >= 0:
+        guess += 1
+    while guess > first and a * (guess - 0.5) + c < 0:
+        guess -= 1
+    return first, guess
 
 
 @njit(nogil=True, cache=True)
 def disc_bands(lo, hi, bands, centers, radii, index):
     """Bands `lo..hi-1` of rows, `bands` to a view: writes the front-most disc of each pixel into `index`."""
     height, width = index.shape[1], index.shape[2]
+    depth = np.empty(((height - 1) // bands + 1, width))
     for item in range(lo, hi):
         b = item // bands
         band = item - b * bands
         top = height * band // bands
         bottom = height * (band + 1) // bands
-        depth = np.full((bottom - top, width), np.inf)
+        depth[:] = np.inf
         index[b, top:bottom] = -1
         for n in range(centers.shape[1]):
             cx, cy, cz = np.float64(centers[b, n, 0]), np.float64(centers[b, n, 1]), np.float64(centers[b, n, 2])
