@@ -1,6 +1,7 @@
-"""`maquette prepare`: make a data set of pictures and solids from a generator or from a folder of meshes."""
+"""`maquette prepare`: make a data set of pictures and solids from a generator or from a folder of models."""
 
-from maquette.data.prepare.folder import Report
+from maquette.data.prepare.folder import Failure, Report
+from maquette.data.prepare.meshes import PrepareMeshes, prepare_meshes
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 
-__all__ = ["PrepareSynthetic", "Report", "prepare_synthetic"]
+__all__ = ["Failure", "PrepareMeshes", "PrepareSynthetic", "Report", "prepare_meshes", "prepare_synthetic"]

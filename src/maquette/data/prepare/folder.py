@@ -67,6 +67,8 @@ class Plan(Generic[J]):
     jobs: Sequence[J]
     missing: tuple[Failure, ...] = ()
     """Sources that were asked for and are not there."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know about the sources as a whole; said at the end."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s
             advance()
     remove_unfinished(plan.out)
     report = _account(plan, failures)
-    print(report.summary(), file=sys.stderr)
+    for line in (report.summary(), *plan.remarks):
+        print(line, file=sys.stderr)
     for failure in report.failures[:20]:
         print(f"  failed: {failure.source}: {failure.reason}", file=sys.stderr)
     if len(report.failures) > 20:
@@ -192,6 +195,7 @@ def _account(plan: Plan[J], failures: list[Failure]) -> Report:
         "summary": report.summary(),
         plan.noun: sources,
         "made": len(entries),
+        "remarks": list(plan.remarks),
         "failed": [asdict(failure) for failure in failures],
         "warnings": [{"source": source, "warnings": list(lines)} for source, lines in warnings],
         "categories": dict(sorted(count.items())),
@@ -226,3 +230,25 @@ def _progress(total: int, done: int) -> Iterator[Callable[[], None]]:
                 print(f"{done + made}/{total}, {rate}", file=sys.stderr, flush=True)
 
         yield advance
+
+
+def check_settings(command: str, views: int, size: int, points: int, workers: int | None) -> None:
+    """ValueError for numbers that make no pictures."""
+    if not 1 <= views <= 1000:
+        raise ValueError(f"prepare {command}: views is {views}; choose 1 to 1000")
+    if not 8 <= size <= 4096:
+        raise ValueError(f"prepare {command}: size is {size}; choose 8 to 4096 pixels")
+    if points < 1:
+        raise ValueError(f"prepare {command}: points is {points}; keep at least one")
+    if workers is not None and workers < 1:
+        raise ValueError(f"prepare {command}: workers is {workers}; use at least one, or leave it out for all cores")
+
+
+def check_ranges(command: str, elevation_deg: tuple[float, float], distance: tuple[float, float]) -> None:
+    """ValueError for camera ranges that are reversed, beyond the poles or inside the object."""
+    low, high = elevation_deg
+    if not -90 <= low <= high <= 90:
+        raise ValueError(f"prepare {command}: elevation_deg is {low:g} {high:g}; give LOW HIGH within -90 to 90")
+    near, far = distance
+    if not 0.6 <= near <= far:
+        raise ValueError(f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maquette.data.dataset import Entry, Truth
-from maquette.data.prepare.folder import Built, Plan, Report, prepare
+from maquette.data.prepare.folder import Built, Plan, Report, check_ranges, check_settings, prepare
 from maquette.data.prepare.truth import RESOLUTION, cells_touched, solid_cells
 from maquette.data.prepare.views import Ranges, random_pictures
 
@@ -46,7 +46,7 @@ class PrepareSynthetic:
     val: float = 0.05
     """Share of objects for validation."""
     test: float = 0.05
-    """Share of objects for the test; their combinations of parts never occur in training."""
+    """Share of objects for the test; a quarter of them shows combinations of parts that training never does."""
     workers: int | None = None
     """Processes; all cores if not given."""
     limit_s: float = 120.0
@@ -135,25 +135,3 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
     )
     entry = Entry(job.id, job.category, job.split, job.source, config.views)
     return entry, pictures, truth, {"number": job.number, "front": "+z"}
-
-
-def check_settings(command: str, views: int, size: int, points: int, workers: int | None) -> None:
-    """ValueError for numbers that make no pictures."""
-    if not 1 <= views <= 1000:
-        raise ValueError(f"prepare {command}: views is {views}; choose 1 to 1000")
-    if not 8 <= size <= 4096:
-        raise ValueError(f"prepare {command}: size is {size}; choose 8 to 4096 pixels")
-    if points < 1:
-        raise ValueError(f"prepare {command}: points is {points}; keep at least one")
-    if workers is not None and workers < 1:
-        raise ValueError(f"prepare {command}: workers is {workers}; use at least one, or leave it out for all cores")
-
-
-def check_ranges(command: str, elevation_deg: tuple[float, float], distance: tuple[float, float]) -> None:
-    """ValueError for camera ranges that are reversed, beyond the poles or inside the object."""
-    low, high = elevation_deg
-    if not -90 <= low <= high <= 90:
-        raise ValueError(f"prepare {command}: elevation_deg is {low:g} {high:g}; give LOW HIGH within -90 to 90")
-    near, far = distance
-    if not 0.6 <= near <= far:
-        raise ValueError(f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)")

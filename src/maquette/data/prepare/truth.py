@@ -1,19 +1,154 @@
 """Truth of a triangle mesh that may be open, double-sided or made of parts that intersect.
 
-N points, F faces. Inside is where the generalised winding number (Jacobson et al. 2013) is above one half, read with the fast
-approximation of Barill et al. 2018, which is robust to holes.
+N points, F faces, D directions. Inside is where the generalised winding number (Jacobson et al. 2013) is beyond one half;
+it is read with the fast approximation of Barill et al. 2018, which tolerates holes.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from maquette.shapes import cell_centers
+from maquette import ops
+from maquette.camera import Camera, look_at
+from maquette.data.dataset import Truth
+from maquette.shapes import Mesh, cell_centers, face_areas, face_normals, positions_at, sample_faces
 
 RESOLUTION = 32
 """Cells along each edge of the voxel cube."""
+STEP = 5e-4
+"""How far beside the surface the winding number is read, in object diagonals."""
+DIRECTIONS = 96
+"""From how many sides a point is looked at before it counts as hidden."""
+LOOK_SIZE = 256
+"""Pixels across the pictures by which points are found hidden."""
+LOOK_DISTANCE = 20.0
+HIDDEN_BEHIND = 1.5e-3
+"""A point this far behind what a picture shows is not seen in it, in object diagonals."""
+PER_CELL = 24
+"""Samples on a piece of surface as large as a cell's side, by which the touched cells are found."""
+ROUNDS = 40
+
+
+def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
+    """`n` outer points and the voxels of a mesh in the frame of learning, and what was noticed on the way.
+
+    A point is outer if from some side of it the surface can be seen from far away, and that side is not inside. Its normal
+    points to that side. Hidden walls of closed cavities are not outer, and the cavities count as solid. Cells are solid where
+    their centre is inside or where the surface passes through.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    points, normals, warnings = outer_points(mesh, n, generator)
+    dense = math.ceil(float(face_areas(mesh).double().sum()) * RESOLUTION**2 * PER_CELL)
+    everywhere = positions_at(mesh, sample_faces(mesh, min(dense, 1_000_000), generator=generator)).double().numpy()
+    voxels = solid_cells(
+        lambda centers: np.abs(winding_number(mesh, centers)) > 0.5, cells_touched(everywhere, RESOLUTION), everywhere
+    )
+    labels = np.zeros(n, dtype=np.int16)
+    return Truth(points, normals, labels, ("surface",), without_cavities(voxels)), warnings
+
+
+def outer_points(
+    mesh: Mesh, n: int, generator: torch.Generator
+) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"], list[str]]:
+    """`n` points uniform by area on the outer surface and their outward normals, float32, and warnings."""
+    looks = _looks()
+    front = ops.raster(looks.pixels_from_world(mesh.vertices), mesh.faces, looks.size)
+    face_normal = face_normals(mesh)
+    kept: list[tuple[Tensor, Tensor]] = []
+    found, drawn, use_winding, warnings = 0, 0, True, []
+    draw = 2 * n
+    for _ in range(ROUNDS):
+        samples = sample_faces(mesh, draw, generator=generator)
+        points, normals = positions_at(mesh, samples), face_normal[samples.faces]
+        sides = _seen_from(mesh, face_normal, looks, front, points, normals, samples.faces)
+        if use_winding:
+            outside = torch.stack([_outside(mesh, points + sign * STEP * normals) for sign in (1, -1)], -1)
+            if drawn == 0 and int(((sides > 0) & outside).any(-1).sum()) < 0.01 * draw:
+                # Parts so entangled or inverted that the winding number says inside everywhere.
+                use_winding = False
+                warnings.append("the winding number calls all of the surface inside; what can be seen counts as outer")
+            else:
+                sides = torch.where(outside, sides, 0)
+        outer = (sides > 0).any(-1)
+        flip = torch.where(sides[:, 1] > sides[:, 0], -1.0, 1.0)[:, None]
+        kept.append((points[outer], (normals * flip)[outer]))
+        found, drawn = found + int(outer.sum()), drawn + draw
+        if found >= n:
+            break
+        share = max(found / drawn, 1e-3)
+        draw = min(math.ceil(1.2 * (n - found) / share) + 64, 500_000)
+    if found == 0:
+        raise ValueError(f"mesh_truth: none of {drawn} points of the surface can be seen from outside")
+    if found < n:
+        warnings.append(f"only {found} different outer points among {drawn}; they are repeated to make {n}")
+    if found < 0.25 * drawn:
+        warnings.append(f"{100 * (1 - found / drawn):.0f} % of the surface is hidden or inside")
+    points, normals = (torch.cat([pair[i] for pair in kept]) for i in (0, 1))
+    index = np.resize(np.arange(found), n)
+    return points.numpy()[index], normals.numpy()[index], warnings
+
+
+def winding_number(mesh: Mesh, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
+    """How often the surface goes round each point: 1 inside a closed outward surface, 2 inside two of them, -1 inside out."""
+    import igl
+
+    vertices = np.ascontiguousarray(mesh.vertices.numpy(), dtype=np.float64)
+    return igl.fast_winding_number(vertices, np.ascontiguousarray(mesh.faces.numpy()), np.ascontiguousarray(points))
+
+
+def _outside(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Bool[Tensor, " N"]:
+    # The absolute value: a model that is inside out is solid, too.
+    return torch.from_numpy(np.abs(winding_number(mesh, points.double().numpy())) < 0.5)
+
+
+def _looks() -> Camera:
+    """Cameras far away, evenly over the sphere (a Fibonacci lattice), that see the whole frame of learning."""
+    k = np.arange(DIRECTIONS) + 0.5
+    y = 1 - 2 * k / DIRECTIONS
+    angle = math.pi * (1 + math.sqrt(5)) * k
+    ring = np.sqrt(1 - y * y)
+    directions = torch.from_numpy(np.stack([ring * np.sin(angle), y, ring * np.cos(angle)], -1)).float()
+    eye = LOOK_DISTANCE * directions
+    focal = LOOK_SIZE * (LOOK_DISTANCE - 0.5) / 1.02
+    return look_at(eye, torch.zeros_like(eye), focal=focal, size=(LOOK_SIZE, LOOK_SIZE))
+
+
+def _seen_from(
+    mesh: Mesh,
+    face_normal: Float[Tensor, "F 3"],
+    looks: Camera,
+    front: Int[Tensor, "D H W"],
+    points: Float[Tensor, "N 3"],
+    normals: Float[Tensor, "N 3"],
+    own: Int[Tensor, " N"],
+) -> Int[Tensor, "N 2"]:
+    """How many of the D pictures show each point, from the side of its normal and from the other.
+
+    A picture shows a point unless the face in front at the point's pixel crosses the ray to it clearly before it. The plane of
+    that face is met, not its depth at the pixel's centre, so that slanted faces do not hide themselves.
+    """
+    seen = torch.zeros(len(points), 2, dtype=torch.int64)
+    corner = mesh.vertices[mesh.faces[:, 0]]
+    for d in range(len(front)):
+        camera = looks[d]
+        eye = camera.position
+        pixel = camera.project(points).floor().long().clamp(0, LOOK_SIZE - 1)
+        face = front[d, pixel[:, 1], pixel[:, 0]]
+        ray = points - eye
+        normal = face_normal[face]  # of any face where there is none: such points are at a silhouette, and seen
+        along = (ray * normal).sum(-1)
+        to_plane = ((corner[face] - eye) * normal).sum(-1)
+        # The ray meets the plane at eye + t ray; the point itself is at t = 1.
+        t = to_plane / torch.where(along.abs() < 1e-12, torch.full_like(along, 1e-12), along)
+        hidden = (face >= 0) & (face != own) & ((1 - t) * LOOK_DISTANCE > HIDDEN_BEHIND) & (t > 0)
+        facing = (ray * normals).sum(-1)
+        seen[:, 0] += ~hidden & (facing < 0)
+        seen[:, 1] += ~hidden & (facing > 0)
+    return seen
 
 
 def solid_cells(
@@ -21,7 +156,7 @@ def solid_cells(
     touched: Bool[np.ndarray, "Z Y X"],
     surface: Float[np.ndarray, "M 3"],
 ) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells that the surface touches and those whose centre is inside; asks only about centres in the surface's box."""
+    """The cells that the surface touches and those whose centre is inside; only centres in the surface's box are asked."""
     centers = cell_centers(len(touched), dtype=torch.float64).numpy()
     low, high = surface.min(0), surface.max(0)
     ask = ~touched & ((centers >= low) & (centers <= high)).all(-1)
@@ -30,8 +165,15 @@ def solid_cells(
     return solid
 
 
+def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y X"]:
+    """Also solid: cells from which no way through empty neighbours (across cell sides) leads out of the grid."""
+    from scipy.ndimage import binary_fill_holes
+
+    return binary_fill_holes(solid)
+
+
 def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells of the cube [-0.5, 0.5]^3 that hold a point; a point on the cube's faces, give or take rounding, counts as inside."""
+    """The cells of the cube [-0.5, 0.5]^3 that hold a point; what rounding has put outside counts to the nearest cell."""
     index = np.clip(np.floor((points + 0.5) * resolution).astype(np.int64), 0, resolution - 1)
     grid = np.zeros((resolution, resolution, resolution), dtype=bool)
     grid[index[:, 2], index[:, 1], index[:, 0]] = True
