@@ -6,14 +6,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 
-def isosurface(
-    values: Float[Tensor, "Z Y X"], level: float = 0.5
-) -> tuple[Float[Tensor, "V 3"], Int64[Tensor, "F 3"]]:
+def isosurface(values: Float[Tensor, "Z Y X"], level: float = 0.5) -> tuple[Float[Tensor, "V 3"], Int64[Tensor, "F 3"]]:
     """Vertices and faces of the surface `values == level` (marching cubes 33, Lewiner et al. 2003).
 
     Vertices are float32 in index coordinates, in the order x, y, z: the sample `values[k, j, i]` is at (i, j, k). Faces
     are counter-clockwise seen from the side of the lower values, so outward for an occupancy. A level that is never
-    crossed gives no vertices and no faces; a surface that meets the border of the grid is open there. No gradient flows.
+    crossed gives no vertices and no faces; a surface that meets the border of the grid is open there. No gradient
+    flows.
     """
     if min(values.shape) < 2:
         raise ValueError(f"isosurface: values are {tuple(values.shape)}; give at least two samples along each axis")

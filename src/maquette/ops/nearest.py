@@ -1,9 +1,10 @@
 """Which points are nearest to each query.
 
-B batch, N queries, M points, K neighbours. Only indices come out: distances are torch's business, so autograd sees them.
+B batch, N queries, M points, K neighbours. Only indices come out: distances are torch's part, for autograd.
 """
 
 import importlib.util
+import math
 
 import numpy as np
 import torch
@@ -32,8 +33,9 @@ def nearest(
         raise ValueError(f"nearest: queries are on {queries.device} and points on {points.device}; move one")
     if not 1 <= k <= points.shape[-2]:
         raise ValueError(f"nearest: k = {k} neighbours of {points.shape[-2]} points; choose 1 <= k <= points")
-    flat_queries = queries.detach().reshape(-1, *queries.shape[-2:])
-    flat_points = points.detach().reshape(-1, *points.shape[-2:])
+    count = math.prod(queries.shape[:-2])
+    flat_queries = queries.detach().reshape(count, *queries.shape[-2:])
+    flat_points = points.detach().reshape(count, *points.shape[-2:])
     return _nearest(flat_queries, flat_points, k).reshape(*queries.shape[:-1], k)
 
 

@@ -1,8 +1,8 @@
 """Nearest points on the CPU: packets of queries that walk a k-d tree of points together.
 
 Both clouds are cut into leaves of LEAF neighbours. A leaf of queries is a packet: it walks the tree of points once, and
-meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, nor equally
-near with a lower index, is ever cut off: the result is the reference's, whatever the clouds look like.
+meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, nor as near
+with a lower index, is ever cut off: the result is the reference's, whatever the clouds look like.
 
 A tree over n points has `ceil(n / LEAF)` leaves; leaf i holds slots `i LEAF .. i LEAF + LEAF - 1` of `order` (indices)
 and `sites` (coordinates, flat), and the last one repeats its last point. Node 1 is the root, the children of node i are
@@ -147,7 +147,9 @@ def meet_several(lanes, distances, names, sites, order, start, end):
             i = order[j]
             if d < lanes[3 * LEAF + lane] or (d == lanes[3 * LEAF + lane] and i < names[lane, k - 1]):
                 at = k - 1
-                while at > 0 and (distances[lane, at - 1] > d or (distances[lane, at - 1] == d and names[lane, at - 1] > i)):
+                while at > 0 and (
+                    distances[lane, at - 1] > d or (distances[lane, at - 1] == d and names[lane, at - 1] > i)
+                ):
                     distances[lane, at] = distances[lane, at - 1]
                     names[lane, at] = names[lane, at - 1]
                     at -= 1
@@ -192,7 +194,10 @@ def apart(x0, y0, z0, x1, y1, z1, boxes, node):
 
 @njit(nogil=True, cache=True)
 def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes, indices):
-    """Packets `lo..hi-1` of the flattened batch look for their nearest points; `queries` orders the queries, `m` counts the points."""
+    """Packets `lo..hi-1` of the flattened batch look for their nearest points.
+
+    `queries` is the order of the queries in their tree, `m` counts the points.
+    """
     n, k = indices.shape[1], indices.shape[2]
     packets, leaves = queries.shape[1] // LEAF, point_order.shape[1] // LEAF
     kind = query_sites.dtype.type

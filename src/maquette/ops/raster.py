@@ -25,7 +25,7 @@ def raster(
     """The nearest face at each pixel's centre, -1 where there is none.
 
     `vertices` are homogeneous pixels (x w, y w, w) with w the depth in front of the camera; `size` is (H, W). Faces are
-    seen from both sides. Parts with w <= 0 are not seen, and a face may cross that plane: edge functions are homogeneous
+    seen from both sides. Parts with w <= 0 are not seen; a face may cross that plane: edge functions are homogeneous
     (Olano & Greer 1997, section 3), nothing is clipped. Of equally near faces the lowest is taken. A pixel on an edge
     belongs to both faces there. Degenerate faces and faces that are not finite are skipped.
     """
@@ -39,8 +39,8 @@ def raster_discs(
 ) -> Int64[Tensor, "B H W"]:
     """The front-most disc that covers each pixel's centre, -1 where there is none.
 
-    `centers` are (x, y) in pixels and a depth, `radii` are in pixels; a disc covers what lies within its radius, the rim
-    included, at its centre's depth. Of equally near discs the lowest is taken. Depths that are not positive are skipped.
+    `centers` are (x, y) in pixels and a depth, `radii` are in pixels; a disc covers what lies within its radius, rim
+    included, at its centre's depth. Of equally near discs the lowest is taken. Depths not positive are skipped.
     """
     if min(size) < 1:
         raise ValueError(f"raster_discs: size {size}; give (height, width) of at least one pixel")
@@ -52,7 +52,8 @@ def raster_reference(
 ) -> Int64[Tensor, "B H W"]:
     """What `raster` means: every face against every pixel of its box, in pieces of bounded memory, in float64."""
     if len(faces):
-        _check_range(*(int(bound) for bound in torch.aminmax(faces)), vertices.shape[1])
+        low, high = torch.aminmax(faces)
+        _check_range(int(low), int(high), vertices.shape[1])
     index = torch.full((len(vertices), size[0] * size[1]), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
         edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
@@ -106,7 +107,7 @@ def face_boxes(corners: Float[Tensor, "F 3 3"], size: tuple[int, int]) -> Int64[
     high = torch.where(front[..., None], pixels, -torch.inf).amax(1)
     for i in range(3):
         for j in range(3):
-            # From a vertex in front, an edge to one behind is a ray on the screen, in the direction of its point in w = 0.
+            # From a vertex in front, an edge to one behind is a ray on the screen, towards its point in w = 0.
             s, t = corners[:, j, :2] * w[:, i, None], corners[:, i, :2] * w[:, j, None]
             leaves, slack = (front[:, i] & ~front[:, j])[:, None], 1e-12 * (s.abs() + t.abs())
             low = torch.where(leaves & (s - t <= slack), -torch.inf, low)
@@ -120,13 +121,13 @@ def face_boxes(corners: Float[Tensor, "F 3 3"], size: tuple[int, int]) -> Int64[
 
 
 def _cross(a: Float[Tensor, "F 3"], b: Float[Tensor, "F 3"]) -> Float[Tensor, "F 3"]:
-    """Cross product whose rounding is antisymmetric (torch's may fuse), so that two faces agree on their shared edge."""
+    """Cross product whose rounding is antisymmetric (torch's may fuse): two faces agree on their shared edge."""
     (ax, ay, aw), (bx, by, bw) = a.unbind(-1), b.unbind(-1)
     return torch.stack([ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx], -1)
 
 
 def _pixels_of(boxes):
-    """Pieces of at most about `PAIRS` pairs (item, y, x) that list every pixel of every box, in the order of the items."""
+    """Pieces of at most about `PAIRS` pairs (item, y, x) that list every pixel of every box, item by item."""
     x0, x1, y0, y1 = boxes.unbind(-1)
     widths = x1 - x0
     counts = widths * (y1 - y0)

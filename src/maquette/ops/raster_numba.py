@@ -32,7 +32,11 @@ def face_boxes(lo, hi, vertices, faces, height, width, boxes):
                 top, bottom = min(top, py), max(bottom, py)
                 for other in range(3):
                     v = faces[f, other]
-                    x2, y2, w2 = np.float64(vertices[b, v, 0]), np.float64(vertices[b, v, 1]), np.float64(vertices[b, v, 2])
+                    x2, y2, w2 = (
+                        np.float64(vertices[b, v, 0]),
+                        np.float64(vertices[b, v, 1]),
+                        np.float64(vertices[b, v, 2]),
+                    )
                     if w2 <= 0:
                         # On screen the edge is a ray, in the direction of its point in the plane w = 0.
                         s, t = x2 * w, x * w2
@@ -166,13 +170,12 @@ def disc_bands(lo, hi, bands, centers, radii, index):
             r = np.float64(radii[b, n])
             if not (cz > 0 and r >= 0):
                 continue
-            x0, x1 = max(cx - r - 0.5, 0.0), min(cx + r - 0.5, width - 1.0)
-            y0, y1 = max(cy - r - 0.5, float(top)), min(cy + r - 0.5, bottom - 1.0)
-            if not (x0 <= x1 and y0 <= y1):
+            x0, x1, y0, y1 = cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1
+            if not (x0 <= width and x1 >= 0 and y0 <= bottom and y1 >= top):
                 continue
-            for y in range(max(int(y0) - 1, top), min(int(y1) + 2, bottom)):
+            for y in range(int(max(y0, float(top))), min(int(min(y1, float(bottom))) + 1, bottom)):
                 dy = y + 0.5 - cy
-                for x in range(max(int(x0) - 1, 0), min(int(x1) + 2, width)):
+                for x in range(int(max(x0, 0.0)), min(int(min(x1, float(width))) + 1, width)):
                     dx = x + 0.5 - cx
                     if dx * dx + dy * dy <= r * r and cz < depth[y - top, x]:
                         depth[y - top, x] = cz

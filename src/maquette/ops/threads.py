@@ -1,12 +1,13 @@
 """Run a compiled kernel on several threads.
 
-A kernel is an `@njit(nogil=True, cache=True)` function `kernel(lo, hi, *arguments)` that does the work items `lo..hi-1`.
+A kernel is an `@njit(nogil=True, cache=True)` function `kernel(lo, hi, *arguments)` that does work items `lo..hi-1`.
 The pool belongs to one process: a pool inherited through `fork` has no threads and would hang.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import torch
 
@@ -16,7 +17,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 def pool() -> ThreadPoolExecutor:
     """The thread pool of this process, made at its first use; it starts threads only as they are needed."""
     pid = os.getpid()
-    # No lock, which a fork could copy while it is held: `setdefault` is atomic, and a pool that loses the race has no threads.
+    # No lock, which a fork could copy while held: `setdefault` is atomic, and a pool that loses the race has no threads.
     return _pools.get(pid) or _pools.setdefault(pid, ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="maquette"))
 
 
@@ -32,7 +33,7 @@ def parallel(kernel: Callable[..., None], count: int, *arguments: object, chunks
         kernel(0, count, *arguments)
         return
     bounds = [count * i // chunks for i in range(chunks + 1)]
-    futures = [pool().submit(kernel, lo, hi, *arguments) for lo, hi in zip(bounds[1:], bounds[2:], strict=False)]
+    futures = [pool().submit(kernel, lo, hi, *arguments) for lo, hi in pairwise(bounds[1:])]
     try:
         kernel(bounds[0], bounds[1], *arguments)
     finally:

@@ -1,0 +1,144 @@
+"""Nearest points: known neighbours, and the compiled kernel against the reference on every kind of cloud."""
+
+import multiprocessing
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maquette.ops import nearest, nearest_reference
+from maquette.ops.nearest import nearest_numba
+
+NASTY = st.sampled_from(
+    [0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, -1e38, 1e-45, float("nan"), float("inf"), float("-inf")]
+)
+
+
+def cloud(seed, *shape, dtype=torch.float32):
+    return torch.randn(*shape, 3, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_a_point_of_a_unit_grid_is_nearest_to_whatever_rounds_to_it():
+    axis = torch.arange(7.0)
+    grid = torch.cartesian_prod(axis, axis, axis)
+    queries = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) * 6
+    assert torch.equal(grid[nearest(queries, grid)[:, 0]], queries.round())
+
+
+def test_every_point_is_its_own_nearest():
+    points = cloud(1, 3, 700)
+    assert torch.equal(nearest(points, points)[..., 0], torch.arange(700).expand(3, -1))
+
+
+def test_neighbours_come_sorted_by_distance_and_are_all_of_the_points_when_k_is_their_number():
+    queries, points = cloud(2, 20), cloud(3, 40)
+    indices = nearest(queries, points, 40)
+    distances = (queries[:, None] - points[indices]).norm(dim=-1)
+    assert torch.equal(indices.sort(1).values, torch.arange(40).expand(20, -1))
+    assert (distances.diff(dim=1) >= 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_of_equally_near_points_the_lowest_indices_are_taken(k):
+    points = cloud(4, 1).repeat(100, 1)
+    assert torch.equal(nearest(cloud(5, 50), points, k), torch.arange(k).expand(50, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 17, 17), (333, 451, 1), (40, 1000, 5), (100, 16, 2)])
+@pytest.mark.parametrize("layout", ["random", "lattice", "apart", "clustered", "flat"])
+def test_the_kernel_agrees_with_the_reference_to_the_last_index(dtype, sizes, layout):
+    n, m, k = sizes
+    queries, points = cloud(6, 2, n, dtype=dtype), cloud(7, 2, m, dtype=dtype)
+    if layout == "lattice":
+        queries, points = (2 * queries).round(), (2 * points).round()
+    elif layout == "apart":
+        points = points * 1e-2 + 100
+    elif layout == "clustered":
+        points = points * torch.linspace(-12, 3, m, dtype=dtype)[:, None].exp2()
+    elif layout == "flat":
+        queries[..., 1], points[..., 1] = 0, 0
+    assert torch.equal(nearest_numba(queries, points, k), nearest_reference(queries, points, k))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=40),
+    st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=40),
+    st.integers(1, 3),
+)
+def test_numbers_that_are_not_finite_count_as_infinitely_far_in_both(queries, points, k):
+    q, p, k = torch.tensor(queries), torch.tensor(points), min(k, len(points))
+    assert torch.equal(nearest_numba(q[None], p[None], k), nearest_reference(q[None], p[None], k))
+
+
+def test_leading_axes_are_batches_and_strides_do_not_matter():
+    queries, points = cloud(8, 2, 3, 20), cloud(9, 2, 3, 30)
+    expected = torch.stack([nearest(queries[i, j], points[i, j], 2) for i in range(2) for j in range(3)])
+    assert torch.equal(nearest(queries, points, 2).flatten(0, 1), expected)
+    transposed = nearest(queries.transpose(0, 1), points.transpose(0, 1), 2)
+    assert torch.equal(transposed.transpose(0, 1), nearest(queries, points, 2))
+
+
+def test_no_queries_give_no_indices_and_gradients_flow_through_the_points_taken():
+    assert nearest(cloud(1, 0), cloud(1, 5), 2).shape == (0, 2)
+    queries, points = cloud(2, 6).requires_grad_(), cloud(3, 9)
+    (queries - points[nearest(queries, points)[:, 0]]).square().sum().backward()
+    assert queries.grad is not None
+    assert torch.allclose(queries.grad, 2 * (queries - points[nearest(queries, points)[:, 0]]).detach())
+
+
+@pytest.mark.parametrize(("m", "k"), [(0, 1), (3, 4), (3, 0)])
+def test_more_neighbours_than_points_are_refused(m, k):
+    with pytest.raises(ValueError, match=f"nearest: k = {k} neighbours of {m} points"):
+        nearest(cloud(0, 5), cloud(1, m), k)
+
+
+def test_mixed_precision_is_refused():
+    with pytest.raises(ValueError, match="make both float32 or both float64"):
+        nearest(cloud(0, 5), cloud(1, 5).double())
+
+
+def _fingerprint(queue):
+    torch.set_num_threads(2)
+    queue.put(int(nearest(cloud(1, 4, 300), cloud(2, 4, 300)).sum()))
+
+
+def test_the_op_works_in_a_forked_process_after_its_parent_used_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = int(nearest(cloud(1, 4, 300), cloud(2, 4, 300)).sum())
+    finally:
+        torch.set_num_threads(before)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=_fingerprint, args=(queue,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
+        process.start()
+    try:
+        assert queue.get(timeout=60) == expected
+    finally:
+        process.join(10)
+        process.kill()
+
+
+def test_calls_from_several_threads_at_once_do_not_disturb_each_other():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        pairs = [(cloud(i, 2, 200), cloud(i + 50, 2, 300)) for i in range(16)]
+        expected = [nearest_reference(q, p) for q, p in pairs]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda pair: nearest(*pair), pairs))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_op_passes_torchs_own_checks_of_a_custom_op():
+    torch.library.opcheck(torch.ops.maquette.nearest.default, (cloud(0, 2, 10), cloud(1, 2, 12), 2))
