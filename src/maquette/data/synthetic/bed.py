@@ -44,7 +44,9 @@ def draw_bed_style(rng: np.random.Generator) -> BedStyle:
 
 def build_bed(rng: np.random.Generator, style: BedStyle, palette: Palette, finish: Finish) -> list[Part]:
     """Parts of a bed, in metres."""
-    width = {"single": between(rng, 0.8, 1.2), "double": between(rng, 1.35, 2.1)}.get(style.size, between(rng, 0.6, 0.75))
+    width = {"single": between(rng, 0.8, 1.2), "double": between(rng, 1.35, 2.1)}.get(
+        style.size, between(rng, 0.6, 0.75)
+    )
     length = between(rng, 1.75, 2.15) if style.size != "cot" else between(rng, 1.1, 1.4)
     post = between(rng, 0.05, 0.09) if rng.random() < 0.6 else between(rng, 0.1, 0.24)
     hard = "wood" if rng.random() < 0.8 else "metal"
@@ -105,14 +107,22 @@ def _lying(rng, style: BedStyle, palette: Palette, finish: Finish, size, hard: s
     rail = min(rail, level - 0.03)
     rim = between(rng, 0.0, 0.06)
     parts = [
-        place(block((width + 2 * rim, rail, length), finish.bevel * 0.03), "frame", palette, hard, (0, level - rail / 2, 0))
+        place(
+            block((width + 2 * rim, rail, length), finish.bevel * 0.03),
+            "frame",
+            palette,
+            hard,
+            (0, level - rail / 2, 0),
+        )
     ]
     thick = between(rng, 0.1, 0.26)
     soft = max(0.015, finish.bevel * 0.12) if finish.bevel > 0 or rng.random() < 0.3 else 0.0
     inset = between(rng, 0.0, 0.05)
     wide, long = width - 2 * inset, length - post * 0.6 - 2 * inset
     up = level + thick - 0.02
-    parts.append(place(block((wide, thick, long), soft, finish.steps), "mattress", palette, "linen", (0, up - thick / 2, 0)))
+    parts.append(
+        place(block((wide, thick, long), soft, finish.steps), "mattress", palette, "linen", (0, up - thick / 2, 0))
+    )
     head = -length / 2 + post * 0.5
     pillow_long = between(rng, 0.26, 0.42) * min(1.0, length / 1.8)
     per_row = 1 if style.size != "double" or style.pillows == 1 else 2
@@ -139,7 +149,9 @@ def _lying(rng, style: BedStyle, palette: Palette, finish: Finish, size, hard: s
         if rng.random() < 0.45:  # the fold at the head end
             fold = block((wide + 2.6 * over, hang + fat * 1.5, between(rng, 0.12, 0.3)), min(soft, 0.02), finish.steps)
             colour = "linen" if rng.random() < 0.5 else "accent"
-            parts.append(place(fold, "blanket", palette, colour, (0, up + fat * 1.5 - (hang + fat * 1.5) / 2, start + 0.06)))
+            parts.append(
+                place(fold, "blanket", palette, colour, (0, up + fat * 1.5 - (hang + fat * 1.5) / 2, start + 0.06))
+            )
     return parts
 
 
@@ -166,7 +178,9 @@ def _board(rng, kind: str, palette: Palette, finish: Finish, size, hard: str) ->
     if kind == "arched":
         half, rise = width / 2 + post * 0.2, (top - level) * between(rng, 0.3, 0.7)
         n = max(4, finish.sides // 2)
-        crown = [(half * math.cos(math.pi * k / n), top - rise + rise * math.sin(math.pi * k / n)) for k in range(n + 1)]
+        crown = [
+            (half * math.cos(math.pi * k / n), top - rise + rise * math.sin(math.pi * k / n)) for k in range(n + 1)
+        ]
         polygon = np.array([(-half, base), (half, base), *crown])
         return [place(Extrude(polygon, thin * 0.6), "headboard", palette, hard, (0, 0, z))]
     taller = top + between(rng, 0.0, 0.14)
@@ -187,7 +201,9 @@ def _board(rng, kind: str, palette: Palette, finish: Finish, size, hard: str) ->
         if rng.random() < 0.4:
             for k in range(pick(rng, (3, 5, 7))):
                 x = span * (((k + 1) / 8) - 0.5)
-                parts.append(place(block((0.03, top - level, thin * 0.5)), "slat", palette, hard, (x, (top + level) / 2, z)))
+                parts.append(
+                    place(block((0.03, top - level, thin * 0.5)), "slat", palette, hard, (x, (top + level) / 2, z))
+                )
         return parts
     low = level - 0.1 if rng.random() < 0.7 else level * 0.3
     parts.append(place(block((span, top - low, thin * 0.8)), "headboard", palette, hard, (0, (top + low) / 2, z)))
@@ -203,7 +219,9 @@ def _support(rng, style: BedStyle, palette: Palette, size, hard: str) -> list[Pa
         body = block((width + 0.01, low - 0.03, length - post * 0.6))
         return [place(body, "frame", palette, hard, (0, (low - 0.03) / 2, 0))]
     if style.frame == "plinth":
-        return [place(block((width * 0.84, low - 0.02, length * 0.84)), "leg", palette, "dark", (0, (low - 0.02) / 2, 0))]
+        return [
+            place(block((width * 0.84, low - 0.02, length * 0.84)), "leg", palette, "dark", (0, (low - 0.02) / 2, 0))
+        ]
     parts = []
     if style.frame == "drawers":
         parts.append(place(block((width * 0.98, low - 0.02, length * 0.97)), "frame", palette, hard, (0, low / 2, 0)))
@@ -233,14 +251,14 @@ def _guards(rng, palette: Palette, hard: str, size, both: bool) -> list[Part]:
     width, length, post, y = size
     bar = post * 0.5
     tall = bar * between(rng, 1.0, 2.5)
-    parts = [
-        place(block((width, tall, bar)), "rail", palette, hard, (0, y, s * length / 2)) for s in (-1.0, 1.0)
-    ]
+    parts = [place(block((width, tall, bar)), "rail", palette, hard, (0, y, s * length / 2)) for s in (-1.0, 1.0)]
     if both:
         side = 1.0 if rng.random() < 0.5 else -1.0
         parts.append(place(block((bar, tall, length)), "rail", palette, hard, (side * width / 2, y, 0)))
         part = between(rng, 0.4, 1.0) * length
-        parts.append(place(block((bar, tall, part)), "rail", palette, hard, (-side * width / 2, y, (part - length) / 2)))
+        parts.append(
+            place(block((bar, tall, part)), "rail", palette, hard, (-side * width / 2, y, (part - length) / 2))
+        )
     return parts
 
 

@@ -50,7 +50,11 @@ def draw_car_style(rng: np.random.Generator) -> CarStyle:
         service = "private"
         extra = "none" if extra == "rack" else extra
     return CarStyle(
-        body, service, pick(rng, ("cut", "plain", "flared"), (5, 3, 2)), extra, pick(rng, ("sharp", "chamfered"), (1, 2))
+        body,
+        service,
+        pick(rng, ("cut", "plain", "flared"), (5, 3, 2)),
+        extra,
+        pick(rng, ("sharp", "chamfered"), (1, 2)),
     )
 
 
@@ -101,7 +105,9 @@ class _Frame:
     axle_rear: float
 
 
-def _across(polygon: list[tuple[float, float]], half_width: float, label: str, palette: Palette, material: str, x: float = 0.0):
+def _across(
+    polygon: list[tuple[float, float]], half_width: float, label: str, palette: Palette, material: str, x: float = 0.0
+):
     """An outline (z, y), counter-clockwise seen from -x... with +z to the right, run across the car."""
     shape = np.array(polygon)
     # The extrusion's x becomes +z and its axis -x.
@@ -162,7 +168,9 @@ def _hull(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
         for axle in (f.axle_front, f.axle_rear):
             r, w = f.wheel * 1.3, 0.1
             n = 6
-            outer = [(axle + r * math.cos(math.pi * k / n), f.wheel + r * math.sin(math.pi * k / n)) for k in range(n + 1)]
+            outer = [
+                (axle + r * math.cos(math.pi * k / n), f.wheel + r * math.sin(math.pi * k / n)) for k in range(n + 1)
+            ]
             for s in (-1.0, 1.0):
                 parts.append(_across(outer, w, "fender", palette, "second", s * (f.width / 2 - 0.02)))
     return parts
@@ -191,12 +199,13 @@ def _cabin(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
         "suv": (-0.97, 0.38, 0.18, 0.6),
         "van": (-0.97, 0.78, 0.05, 0.5),
         "pickup": (-0.15, 0.42, 0.15, 0.6),
-        "lorry": (0.35, 0.92, 0.0, 0.3),
+        "lorry": (0.32, pick(rng, (0.92, 0.92, 0.8, 0.68, 0.58)), 0.0, 0.4),
         "bus": (-0.985, 0.98, 0.02, 0.08),
         "roadster": (-0.3, 0.25, 0.4, 0.8),
     }
     rear, ahead, slope_rear, slope_front = spans[style.body]
-    rear, ahead = half * (rear + between(rng, -0.06, 0.03) * (rear > -0.9)), half * (ahead + between(rng, -0.1, 0.06) * (ahead < 0.9))
+    rear = half * (rear + between(rng, -0.08, 0.05) * (rear > -0.9))
+    ahead = half * (ahead + between(rng, -0.12, 0.08) * (ahead < 0.9))
     tall = f.tall * {"van": 1.3, "bus": 1.5, "lorry": 1.15, "suv": 1.08}.get(style.body, 1.0)
     back_in, front_in = (s * tall * between(rng, 0.75, 1.25) for s in (slope_rear, slope_front))
     limit = 0.72 * (ahead - rear)
@@ -219,12 +228,12 @@ def _cabin(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
             parts.append(place(seat, "seat", palette, "dark", (s * 0.24 * f.width, y + 0.15, rear + 0.2)))
         return parts
 
-    def section(t: float, grow_x: float, grow_z: float) -> tuple[float, list]:
-        w, d = wide + (roof - wide) * t + grow_x, long + (long_top - long) * t + grow_z
+    def section(t: float) -> tuple[float, list]:
+        w, d = wide + (roof - wide) * t, long + (long_top - long) * t
         return t * tall, rectangle(w, d, 0.0, (0.0, shift[1] * t))
 
     same = style.body in ("van", "lorry", "bus", "suv") or rng.random() < 0.6
-    parts = [place(loft([section(0.0, 0, 0), section(1.0, 0, 0)]), "cabin", palette, "paint" if same else "second", at)]
+    parts = [place(loft([section(0.0), section(1.0)]), "cabin", palette, "paint" if same else "second", at)]
     # Windows are slabs that stand out of the cabin by 8 mm: along x through the doors, along z through the screens.
     low, high = between(rng, 0.08, 0.2), between(rng, 0.78, 0.9)
     out = 0.016
@@ -258,7 +267,15 @@ def _cabin(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
         start, end, rise = -half * 0.97, rear - 0.02, between(rng, 0.12, 0.3)
         for s in (-1.0, 1.0):
             wall = block((0.08, rise, end - start))
-            parts.append(place(wall, "bed", palette, "paint", (s * (f.width / 2 - 0.1), f.shoulder + rise / 2 - 0.06, (start + end) / 2)))
+            parts.append(
+                place(
+                    wall,
+                    "bed",
+                    palette,
+                    "paint",
+                    (s * (f.width / 2 - 0.1), f.shoulder + rise / 2 - 0.06, (start + end) / 2),
+                )
+            )
         gate = block((f.width - 0.2, rise, 0.08))
         parts.append(place(gate, "bed", palette, "paint", (0, f.shoulder + rise / 2 - 0.06, start + 0.04)))
     return parts + _roof(rng, style, palette, (roof, long_top, top, at[2] + shift[1]))
@@ -311,7 +328,9 @@ def _roof(rng, style: CarStyle, palette: Palette, frame) -> list[Part]:
         for s in (-1.0, 1.0):
             rail = block((0.05, 0.09, long * 0.85))
             parts.append(place(rail, "rack", palette, "dark", (s * wide * 0.42, top + 0.035, z)))
-            parts.append(place(block((wide * 0.86, 0.04, 0.05)), "rack", palette, "dark", (0, top + 0.07, z + s * long * 0.25)))
+            parts.append(
+                place(block((wide * 0.86, 0.04, 0.05)), "rack", palette, "dark", (0, top + 0.07, z + s * long * 0.25))
+            )
     return parts
 
 
@@ -362,7 +381,9 @@ def _details(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
         ahead = half * (0.28 if style.body not in ("van", "bus", "lorry") else 0.7)
         for s in (-1.0, 1.0):
             mirror = block((0.2, 0.12, 0.09))
-            parts.append(place(mirror, "mirror", palette, "paint", (s * (f.width / 2 + 0.04), f.shoulder + 0.08, ahead)))
+            parts.append(
+                place(mirror, "mirror", palette, "paint", (s * (f.width / 2 + 0.04), f.shoulder + 0.08, ahead))
+            )
     if style.extra == "spoiler" and style.body in ("saloon", "coupe", "hatch", "roadster", "pickup"):
         high = between(rng, 0.12, 0.3)
         y = f.shoulder - 0.1

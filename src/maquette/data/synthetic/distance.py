@@ -1,7 +1,7 @@
 """The exact signed distance of a union of parts, as one numba kernel over packed parts.
 
-Each part is a row of `pose` (rotation from world to solid, translation, bounding sphere) and a slice of `data`:
-Convex: per face its plane (n, d) and corners; Extrude: half depth, then points; Lathe: sides, then points; Tube: radius, then points.
+Each part is a row of `pose` (rotation from world to solid, translation, bounding box in its own frame) and a slice of `data`:
+Convex: its planes (n, d), then per face normal, offset and corners; Extrude: half depth, then points; Lathe: sides, then points; Tube: radius, then points.
 The distance of the union is the least distance of the parts: exact outside, and of exact sign everywhere.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from maquette.data.synthetic.parts import Convex, Extrude, Lathe, Part, part_mesh
+from maquette.data.synthetic.parts import Convex, Extrude, Lathe, Part, Tube, solid_mesh
 
 CONVEX, EXTRUDE, LATHE, TUBE = 0, 1, 2, 3
 
@@ -23,8 +23,8 @@ class Packed:
     """Parts as the kernel reads them."""
 
     kind: Int[np.ndarray, " K"]
-    pose: Float[np.ndarray, "K 16"]
-    """Nine numbers of the rotation (rows are the solid's axes in the world), three of the translation, sphere centre, radius."""
+    pose: Float[np.ndarray, "K 18"]
+    """Rotation (nine numbers, rows are the solid's axes in the world), translation, centre and half sides of the solid's box."""
     start: Int[np.ndarray, " K+1"]
     """Slices of `data`."""
     data: Float[np.ndarray, " D"]
@@ -40,18 +40,25 @@ def pack(parts: Sequence[Part]) -> Packed:
             normal = np.cross(b - a, c - a)
             normal = normal / np.sqrt((normal * normal).sum(1, keepdims=True))
             offset = (normal * a).sum(1, keepdims=True)
-            kind, chunk = CONVEX, np.concatenate([normal, offset, a, b, c], axis=1).ravel()
+            # Flat sides of four or more corners are two or more faces: their plane is kept once.
+            planes = np.concatenate([normal, offset], axis=1)
+            planes = planes[np.unique(np.round(planes, 9), axis=0, return_index=True)[1]]
+            rows = np.concatenate([normal, offset, a, b, c], axis=1)
+            kind, chunk = CONVEX, np.concatenate([[float(len(planes))], planes.ravel(), rows.ravel()])
         elif isinstance(solid, Extrude):
             kind, chunk = EXTRUDE, np.concatenate([[solid.half_depth], solid.polygon.ravel()])
         elif isinstance(solid, Lathe):
             kind, chunk = LATHE, np.concatenate([[float(solid.sides)], solid.profile.ravel()])
         else:
             kind, chunk = TUBE, np.concatenate([[solid.radius], solid.axis.ravel()])
-        vertices, _ = part_mesh(part)
-        centre = (vertices.min(0) + vertices.max(0)) / 2
-        radius = math.sqrt(float(((vertices - centre) ** 2).sum(1).max())) * (1 + 1e-9)
+        vertices, _ = solid_mesh(solid)
+        low, high = vertices.min(0), vertices.max(0)
+        # A tube's mesh lies partly within its capsules; a hair of slack keeps the others' bounds below their distance.
+        slack = 0.2 * solid.radius if isinstance(solid, Tube) else 1e-9
         kinds.append(kind)
-        poses.append(np.concatenate([part.rotation.T.ravel(), part.translation, centre, [radius]]))
+        poses.append(
+            np.concatenate([part.rotation.T.ravel(), part.translation, (low + high) / 2, (high - low) / 2 + slack])
+        )
         chunks.append(chunk)
     start = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks])])
     return Packed(np.array(kinds, dtype=np.int64), np.stack(poses), start.astype(np.int64), np.concatenate(chunks))
@@ -106,14 +113,15 @@ def _segment3(px, py, pz, ax, ay, az, bx, by, bz):  # pragma: no cover
 def _convex(data, lo, hi, x, y, z, best):  # pragma: no cover
     """Inside, the largest plane distance; outside, the least distance to a face that the point sees."""
     worst = -1e300
-    for f in range(lo, hi, 13):
+    faces = lo + 1 + 4 * int(data[lo])
+    for f in range(lo + 1, faces, 4):
         d = data[f] * x + data[f + 1] * y + data[f + 2] * z - data[f + 3]
         if d > worst:
             worst = d
     if worst <= 0.0 or worst >= best:
         return worst
     least = 1e300
-    for f in range(lo, hi, 13):
+    for f in range(faces, hi, 13):
         d = data[f] * x + data[f + 1] * y + data[f + 2] * z - data[f + 3]
         if d <= 0.0 or d * d >= least:
             continue
@@ -128,9 +136,7 @@ def _convex(data, lo, hi, x, y, z, best):  # pragma: no cover
             side = nx * (uy * vz - uz * vy) + ny * (uz * vx - ux * vz) + nz * (ux * vy - uy * vx)
             if side < 0.0:
                 inside = False
-                square = _segment3(
-                    x, y, z, data[a], data[a + 1], data[a + 2], data[b], data[b + 1], data[b + 2]
-                )
+                square = _segment3(x, y, z, data[a], data[a + 1], data[a + 2], data[b], data[b + 1], data[b + 2])
                 if square < least:
                     least = square
         if inside:
@@ -208,15 +214,19 @@ def _tube(data, lo, hi, x, y, z):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
+def _bound(pose, k, px, py, pz):  # pragma: no cover
+    """Squared distance to the box around part k."""
+    dx, dy, dz = px - pose[k, 9], py - pose[k, 10], pz - pose[k, 11]
+    x = abs(pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2] * dz - pose[k, 12]) - pose[k, 15]
+    y = abs(pose[k, 3] * dx + pose[k, 4] * dy + pose[k, 5] * dz - pose[k, 13]) - pose[k, 16]
+    z = abs(pose[k, 6] * dx + pose[k, 7] * dy + pose[k, 8] * dz - pose[k, 14]) - pose[k, 17]
+    x, y, z = max(x, 0.0), max(y, 0.0), max(z, 0.0)
+    return x * x + y * y + z * z
+
+
+@njit(cache=True, nogil=True)
 def _part(kind, pose, start, data, k, px, py, pz, best):  # pragma: no cover
     """Distance to part k; any value >= best may stand for a larger one."""
-    sx, sy, sz = px - pose[k, 12], py - pose[k, 13], pz - pose[k, 14]
-    bound = best + pose[k, 15]
-    if bound <= 0.0 or sx * sx + sy * sy + sz * sz >= bound * bound:
-        if best > 0.0:
-            return best
-        if sx * sx + sy * sy + sz * sz >= pose[k, 15] * pose[k, 15]:
-            return 0.0
     dx, dy, dz = px - pose[k, 9], py - pose[k, 10], pz - pose[k, 11]
     x = pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2] * dz
     y = pose[k, 3] * dx + pose[k, 4] * dy + pose[k, 5] * dz
@@ -233,32 +243,35 @@ def _part(kind, pose, start, data, k, px, py, pz, best):  # pragma: no cover
 
 @njit(cache=True, nogil=True)
 def _union(kind, pose, start, data, points, out):  # pragma: no cover
-    """The part that won for the point before goes first: neighbours in the list are mostly neighbours in space."""
-    count, first = len(kind), 0
+    """The part whose box is nearest goes first; of the others only those whose box is nearer than the best so far."""
+    count = len(kind)
+    bound = np.empty(count)
     for i in range(len(points)):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        before = first
-        best = _part(kind, pose, start, data, before, px, py, pz, 1e300)
+        first = 0
         for k in range(count):
-            if k == before:
+            bound[k] = _bound(pose, k, px, py, pz)
+            if bound[k] < bound[first]:
+                first = k
+        best = _part(kind, pose, start, data, first, px, py, pz, 1e300)
+        for k in range(count):
+            if k == first or (bound[k] > 0.0 and (best <= 0.0 or bound[k] >= best * best)):
                 continue
-            d = _part(kind, pose, start, data, k, px, py, pz, best)
-            if d < best:
-                best, first = d, k
+            best = min(best, _part(kind, pose, start, data, k, px, py, pz, best))
         out[i] = best
 
 
 @njit(cache=True, nogil=True)
 def _buried(kind, pose, start, data, points, normals, own, gap, out):  # pragma: no cover
-    tiny = 1e-3 * gap
+    tiny, half = 1e-3 * gap, 0.5 * gap
     for i in range(len(points)):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
         qx, qy, qz = px + gap * normals[i, 0], py + gap * normals[i, 1], pz + gap * normals[i, 2]
         out[i] = False
         for k in range(len(kind)):
-            if k == own[i]:
+            if k == own[i] or _bound(pose, k, qx, qy, qz) > 4 * gap * gap:
                 continue
-            if _part(kind, pose, start, data, k, qx, qy, qz, 0.5 * gap) < 0.5 * gap or (
+            if _part(kind, pose, start, data, k, qx, qy, qz, half) < half or (
                 k < own[i] and _part(kind, pose, start, data, k, px, py, pz, tiny) < tiny
             ):
                 out[i] = True

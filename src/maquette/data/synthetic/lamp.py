@@ -16,10 +16,12 @@ from maquette.data.synthetic.parts import (
     between,
     block,
     disc,
+    loft,
     pick,
     place,
     ring,
     rotate,
+    rounded_path,
     spindle,
     taper,
     turn_x,
@@ -70,8 +72,8 @@ def build_lamp(rng: np.random.Generator, style: LampStyle, palette: Palette, fin
         return _wall(rng, style, palette, finish)
     floor = style.use == "floor"
     height = between(rng, 1.15, 1.8) if floor else between(rng, 0.28, 0.6)
-    tall = height * (between(rng, 0.16, 0.34) if floor else between(rng, 0.35, 0.62))
-    wide = tall * between(rng, 0.36, 0.75)
+    tall = height * (between(rng, 0.15, 0.36) if floor else between(rng, 0.35, 0.75))
+    wide = tall * between(rng, 0.34, 0.8)
     if style.shade == "column":
         tall, wide = height * between(rng, 0.6, 0.88), height * between(rng, 0.06, 0.12) * (1 if floor else 2)
     foot = wide * between(rng, 0.45, 0.95) if style.shade != "column" else wide * between(rng, 0.7, 1.2)
@@ -96,9 +98,7 @@ def build_lamp(rng: np.random.Generator, style: LampStyle, palette: Palette, fin
 
 def _globe(radius: float, sides: int) -> Lathe:
     rows = max(3, sides // 2)
-    points = [
-        (radius * math.sin(math.pi * k / rows), -radius * math.cos(math.pi * k / rows)) for k in range(1, rows)
-    ]
+    points = [(radius * math.sin(math.pi * k / rows), -radius * math.cos(math.pi * k / rows)) for k in range(1, rows)]
     return turned([(0.0, -radius), *points, (0.0, radius)], sides)
 
 
@@ -121,9 +121,16 @@ def _shade(rng, kind: str, palette: Palette, finish: Finish, size, at, turn=None
             sides = 4
     if kind == "dome":
         rows = max(3, sides // 4)
-        outer = [(wide * math.cos(0.5 * math.pi * k / rows), tall * math.sin(0.5 * math.pi * k / rows)) for k in range(rows)]
+        outer = [
+            (wide * math.cos(0.5 * math.pi * k / rows), tall * math.sin(0.5 * math.pi * k / rows)) for k in range(rows)
+        ]
         shrink = 1 - wall / wide
-        profile = [*outer, (0.0, tall), (0.0, tall - 2 * wall), *[(r * shrink, y * (1 - 2 * wall / tall)) for r, y in outer[::-1]]]
+        profile = [
+            *outer,
+            (0.0, tall),
+            (0.0, tall - 2 * wall),
+            *[(r * shrink, y * (1 - 2 * wall / tall)) for r, y in outer[::-1]],
+        ]
     elif kind == "bell":
         mid = (top + (wide - top) * 0.3, tall * 0.4)
         outer = [(wide, 0.0), mid, (top, tall)]
@@ -166,7 +173,9 @@ def _foot(rng, style: LampStyle, palette: Palette, finish: Finish, radius: float
         return [place(turned(profile, finish.sides), "base", palette, material)]
     side = radius * 1.8
     if style.base == "square":
-        return [place(block((side, thick, side), finish.bevel * 0.4 * thick), "base", palette, material, (0, thick / 2, 0))]
+        return [
+            place(block((side, thick, side), finish.bevel * 0.4 * thick), "base", palette, material, (0, thick / 2, 0))
+        ]
     if style.base == "pyramid":
         low = block((side, thick * 0.5, side))
         top = side * between(rng, 0.3, 0.8)
@@ -183,7 +192,9 @@ def _foot(rng, style: LampStyle, palette: Palette, finish: Finish, radius: float
     for k in range(3):
         angle = 2 * math.pi * k / 3 + math.pi / 6
         foot = (spread * math.cos(angle), 0.0, spread * math.sin(angle))
-        legs.append(spindle(foot, (0, tall, 0), max(0.01, 0.012 * tall), 8, "leg", palette, pick(rng, ("wood", "metal"))))
+        legs.append(
+            spindle(foot, (0, tall, 0), max(0.01, 0.012 * tall), 8, "leg", palette, pick(rng, ("wood", "metal")))
+        )
     return [*legs, place(disc(0.03, 0.05, 8), "base", palette, "metal", (0, tall - 0.03, 0))]
 
 
@@ -210,7 +221,9 @@ def _stem(rng, style: LampStyle, palette: Palette, finish: Finish, size) -> list
         ]
     if style.stem == "twin":
         gap = max(0.5 * foot, 2.5 * thick) if style.base != "tripod" else 2.5 * thick
-        rods = [place(disc(thick * 0.6, length, 8), "pole", palette, material, (s * gap / 2, start, 0)) for s in (-1.0, 1.0)]
+        rods = [
+            place(disc(thick * 0.6, length, 8), "pole", palette, material, (s * gap / 2, start, 0)) for s in (-1.0, 1.0)
+        ]
         bar = block((gap + thick * 1.4, thick, thick))
         return [*rods, place(bar, "pole", palette, material, (0, top - thick, 0))]
     if style.stem == "beads":
@@ -260,7 +273,10 @@ def _arc(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]:
                   finish, between(rng, 0.14, 0.22), 0.1)  # fmt: skip
     height, reach = between(rng, 1.3, 1.9), between(rng, 0.6, 1.1)
     rise = height - reach * 0.5
-    bow = [(0.0, rise + 0.5 * reach * math.sin(math.pi * k / 10), 0.5 * reach * (1 - math.cos(math.pi * k / 10))) for k in range(11)]
+    bow = [
+        (0.0, rise + 0.5 * reach * math.sin(math.pi * k / 10), 0.5 * reach * (1 - math.cos(math.pi * k / 10)))
+        for k in range(11)
+    ]
     radius = between(rng, 0.01, 0.018)
     parts.append(place(Tube(np.array([(0.0, 0.02, 0.0), *bow]), radius), "pole", palette, "metal"))
     tall = between(rng, 0.18, 0.3)
@@ -276,7 +292,7 @@ def _pendant(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Pa
     """A plate on the ceiling, a rod or cord, a shade."""
     tall = between(rng, 0.18, 0.4)
     wide = tall * between(rng, 0.35, 0.8)
-    drop = between(rng, 0.08, 0.9) if rng.random() < 0.7 else between(rng, 0.05, 0.15)
+    drop = between(rng, 0.15, 0.9) if rng.random() < 0.5 else between(rng, 0.04, 0.15)
     plate = max(wide * between(rng, 0.4, 0.9), 0.05)
     top = tall + drop
     flat = between(rng, 0.015, 0.07)
@@ -284,13 +300,32 @@ def _pendant(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Pa
     solid = block((1.7 * plate, flat, 1.7 * plate)) if square else disc(plate, flat, finish.sides)
     parts = [place(solid, "base", palette, "metal", (0, top + (flat / 2 if square else 0), 0))]
     thick = between(rng, 0.006, 0.025)
-    parts.append(place(disc(thick, top - 0.5 * tall + 0.01, 4 if square else 8), "pole", palette, "metal", (0, 0.5 * tall, 0)))
+    parts.append(
+        place(disc(thick, top - 0.5 * tall + 0.01, 4 if square else 8), "pole", palette, "metal", (0, 0.5 * tall, 0))
+    )
     if style.shade == "twin":
         for s in (-1.0, 1.0):
             parts.append(spindle((0, tall, 0), (s * wide, 0.5 * tall, 0), thick * 0.8, 6, "pole", palette, "metal"))
             parts.append(place(_globe(wide * 0.45, finish.sides), "shade", palette, "shade", (s * wide, 0.5 * tall, 0)))
         return parts
-    return parts + _shade(rng, "drum" if style.shade == "column" else style.shade, palette, finish, (wide, tall), (0, 0, 0))
+    return parts + _shade(
+        rng, "drum" if style.shade == "column" else style.shade, palette, finish, (wide, tall), (0, 0, 0)
+    )
+
+
+def _half_bowl(palette: Palette, size, panels: int) -> list[Part]:
+    """The front half of an open bowl with flat panels; its rim is 1 / `narrow` times as wide as its bottom."""
+    wide, deep, tall, narrow = size
+    thin = 0.94
+    parts = []
+    for k in range(panels):
+        a, b = math.pi * k / panels, math.pi * (k + 1) / panels
+        section = [(wide * s * math.cos(t), deep * s * math.sin(t)) for t, s in ((b, 1), (a, 1), (a, thin), (b, thin))]
+        panel = loft([(0.0, [(x * narrow, z * narrow) for x, z in section]), (tall, section)])
+        parts.append(place(panel, "shade", palette, "shade"))
+    floor = [(wide * narrow * math.cos(t), deep * narrow * math.sin(t)) for t in
+             (math.pi * (panels - k) / panels for k in range(panels + 1))]  # fmt: skip
+    return [*parts, place(loft([(0.0, floor), (0.05 * tall, floor)]), "shade", palette, "shade")]
 
 
 def _wall(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]:
@@ -300,9 +335,15 @@ def _wall(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]
         # Half a bowl: a trough of one to three faces, wider above.
         tall, deep = wide * between(rng, 0.4, 1.0), wide * between(rng, 0.7, 1.4)
         narrow = between(rng, 0.3, 0.7)
-        bowl = taper(tall, (2 * wide * narrow, deep * narrow), (2 * wide, deep), (0.0, deep * (1 - narrow) / 2))
-        parts = [place(bowl, "shade", palette, "shade", (0, 0, deep * narrow / 2))]
+        if rng.random() < 0.75:
+            parts = _half_bowl(palette, (wide, deep, tall, narrow), pick(rng, (3, 4, 6)))
+        else:
+            bowl = taper(tall, (2 * wide * narrow, deep * narrow), (2 * wide, deep), (0.0, deep * (1 - narrow) / 2))
+            parts = [place(bowl, "shade", palette, "shade", (0, 0, deep * narrow / 2))]
         plate = block((wide * between(rng, 0.4, 1.4), tall * between(rng, 0.7, 1.6), 0.02))
+        if len(parts) > 1 and rng.random() < 0.7:
+            plate = block((2 * wide * narrow * 0.9, tall * 0.4, deep * narrow * 0.8))
+            return [*parts, place(plate, "base", palette, "metal", (0, tall * 0.25, deep * narrow * 0.45))]
         return [*parts, place(plate, "base", palette, "metal", (0, tall * 0.6, 0.0))]
     plate = wide * between(rng, 0.35, 0.7)
     tall = wide * between(rng, 1.0, 2.2)
@@ -313,7 +354,9 @@ def _wall(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]
     elbow = np.array([(0.0, 0.0, 0.01), (0.0, -drop, reach * 0.6), (0.0, -drop, reach), (0.0, 0.3 * tall, reach)])
     if drop < 0.05 * tall:
         elbow = np.array([(0.0, 0.0, 0.01), (0.0, 0.0, reach), (0.0, 0.3 * tall, reach)])
-    parts.append(place(Tube(elbow, radius), "pole", palette, "metal"))
+    parts.append(
+        place(Tube(rounded_path(elbow, 0.3 * min(drop, 0.1 * tall) + 0.012), radius), "pole", palette, "metal")
+    )
     kind = style.shade if style.shade in ("cone", "bell", "globe") else "drum"
     parts.append(place(ring(radius * 0.5, radius * 2.2, 0.01, 8), "joint", palette, "metal", (0, 0.05 * tall, reach)))
     return parts + _shade(rng, kind, palette, finish, (wide, tall), (0, 0.06 * tall, reach))

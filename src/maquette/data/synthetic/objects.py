@@ -6,7 +6,6 @@ The same (seed, split) gives the same object: PCG64 streams keyed by seed, split
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ from maquette.data.synthetic.table import TableStyle, build_table, draw_table_st
 from maquette.data.synthetic.vase import VaseStyle, build_vase, draw_vase_style
 from maquette.shapes.mesh import FaceColors, Mesh
 
-Split = Literal["train", "val", "test"]
 Style = ChairStyle | SofaStyle | TableStyle | LampStyle | BedStyle | CarStyle | PlaneStyle | VaseStyle
 
 SPLITS: dict[str, int] = {"train": 0, "val": 1, "test": 2}
@@ -75,7 +73,7 @@ class OuterSamples:
     """Index of the face each point lies on; `face_labels[faces]` are the labels."""
 
 
-def make_object(seed: int, split: Split, category: str | None = None) -> SyntheticObject:
+def make_object(seed: int, split: str, category: str | None = None) -> SyntheticObject:
     """The object number `seed` of a split, of any category unless one is named.
 
     Training and validation never show the combinations of `HELD_OUT`; a quarter of the test objects does.

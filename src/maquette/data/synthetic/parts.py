@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from maquette.data.synthetic.palette import Palette
 
-Vec = Sequence[float]
+Vec = Sequence[float | int] | Float[np.ndarray, "..."]
 """Three (or, in a plane, two) coordinates."""
 
 Choice = TypeVar("Choice")
@@ -143,7 +143,9 @@ def triangulate(polygon: Float[np.ndarray, "P 2"]) -> list[tuple[int, int, int]]
                 continue
             best, best_quality = k, quality
         if best < 0:
-            raise ValueError(f"triangulate: no ear among {len(left)} points; the polygon must be simple, counter-clockwise")
+            raise ValueError(
+                f"triangulate: no ear among {len(left)} points; the polygon must be simple, counter-clockwise"
+            )
         triangles.append((left[best - 1], left[best], left[(best + 1) % len(left)]))
         del left[best]
     triangles.append((left[0], left[1], left[2]))
@@ -288,7 +290,7 @@ def rectangle(width: float, depth: float, cut: float = 0.0, centre: Vec = (0.0, 
 
 def block(size: Vec, bevel: float = 0.0, steps: int = 1) -> Convex:
     """A box (width x, height y, depth z) around the origin; all edges bevelled, in `steps` flats."""
-    width, height, depth = size
+    width, height, depth = (float(side) for side in size)
     bevel = min(bevel, 0.45 * min(width, height, depth))
     if bevel <= 0:
         return loft([(-height / 2, rectangle(width, depth)), (height / 2, rectangle(width, depth))])
@@ -394,6 +396,19 @@ PROFILE_X = turn_y(math.pi / 2)
 """Turns an `Extrude` so that it runs along x: its polygon's x becomes -z, its y stays."""
 
 
+def rounded_path(points: Sequence[Vec] | Float[np.ndarray, "B 3"], radius: float) -> Float[np.ndarray, "A 3"]:
+    """The polyline with each inner corner replaced by an arc of three points, at most `radius` from the corner."""
+    out = [np.array(points[0], dtype=np.float64)]
+    for a, b, c in zip(points[:-2], points[1:-1], points[2:], strict=True):
+        p, q, r = (np.array(v, dtype=np.float64) for v in (a, b, c))
+        before, after = p - q, r - q
+        before = before / math.sqrt(float((before * before).sum()))
+        after = after / math.sqrt(float((after * after).sum()))
+        out += [q + radius * before, q + 0.29 * radius * (before + after), q + radius * after]
+    out.append(np.array(points[-1], dtype=np.float64))
+    return np.stack(out)
+
+
 # ------------------------------------------------------------------------------------------------ putting parts in place
 
 
@@ -421,9 +436,7 @@ def rod(
 def spindle(a: Vec, b: Vec, radius: float, sides: int, label: str, palette: Palette, material: str) -> Part:
     """A round bar from a to b with flat ends."""
     rotation, middle, length = beam_pose(a, b)
-    solid = Lathe(
-        np.array([(0.0, -length / 2), (radius, -length / 2), (radius, length / 2), (0.0, length / 2)]), sides
-    )
+    solid = Lathe(np.array([(0.0, -length / 2), (radius, -length / 2), (radius, length / 2), (0.0, length / 2)]), sides)
     return place(solid, label, palette, material, middle, turn=rotation)
 
 
@@ -463,7 +476,7 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(low + (high - low) * rng.random())
 
 
-def pick(rng: np.random.Generator, options: Sequence[Choice], weights: Sequence[float] | None = None) -> Choice:
+def pick(rng: np.random.Generator, options: Sequence[Choice], weights: Sequence[float | int] | None = None) -> Choice:
     """One of the options, by weight."""
     if weights is None:
         return options[int(rng.random() * len(options))]

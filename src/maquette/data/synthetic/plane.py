@@ -65,8 +65,12 @@ def build_plane(rng: np.random.Generator, style: PlaneStyle, palette: Palette, f
     level = {"low": -0.6, "middle": 0.0, "high": 0.75}[style.height] * radius
     span = length * between(rng, 0.85, 1.35) * (0.65 if style.wing == "delta" else 1.0)
     chord = length * between(rng, 0.13, 0.22) * (2.2 if style.wing == "delta" else 1.0)
-    sweep = {"straight": between(rng, 0.0, 0.04), "swept": between(rng, 0.15, 0.34), "delta": 0.5, "biplane": 0.0}[style.wing]
-    narrow = {"straight": between(rng, 0.45, 1.0), "swept": between(rng, 0.25, 0.55), "delta": 0.15, "biplane": 1.0}[style.wing]
+    sweep = {"straight": between(rng, 0.0, 0.04), "swept": between(rng, 0.15, 0.34), "delta": 0.5, "biplane": 0.0}[
+        style.wing
+    ]
+    narrow = {"straight": between(rng, 0.45, 1.0), "swept": between(rng, 0.25, 0.55), "delta": 0.15, "biplane": 1.0}[
+        style.wing
+    ]
     rise = between(rng, -0.02, 0.1)
     z = half * between(rng, -0.02, 0.16) if style.wing != "delta" else -0.2 * half
     wing = (span / 2, chord, sweep * span / 2, narrow, rise)
@@ -96,7 +100,12 @@ def _fuselage(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:
     if style.body == "boxy":
         tall = between(rng, 0.85, 1.2)
         middle = block((2 * r, 2 * r * tall, half - nose - waist), 0.2 * r)
-        front = loft([(0.0, rectangle(2 * r, 2 * r * tall, 0.2 * r)), (nose, rectangle(2 * r * 0.5, 2 * r * tall * 0.5, 0.1 * r))])
+        front = loft(
+            [
+                (0.0, rectangle(2 * r, 2 * r * tall, 0.2 * r)),
+                (nose, rectangle(2 * r * 0.5, 2 * r * tall * 0.5, 0.1 * r)),
+            ]
+        )
         # The tail boom narrows towards its upper edge.
         lift = r * between(rng, 0.0, 0.5)
         share = thin / r
@@ -105,7 +114,9 @@ def _fuselage(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:
         parts = [
             place(middle, "fuselage", palette, "paint", (0, 0, (half - nose + waist) / 2)),
             place(front, "fuselage", palette, "paint", (0, 0, half - nose - 0.001), turn=ALONG_Z),
-            *moved([place(rear, "fuselage", palette, "paint", turn=ALONG_Z)], np.diag([-1.0, 1.0, -1.0]), (0, 0, waist)),
+            *moved(
+                [place(rear, "fuselage", palette, "paint", turn=ALONG_Z)], np.diag([-1.0, 1.0, -1.0]), (0, 0, waist)
+            ),
         ]
     else:
         bow = [(r, half - nose), (r * 0.86, half - 0.5 * nose), (r * 0.55, half - 0.14 * nose), (r * 0.2, half)]
@@ -129,7 +140,9 @@ def _fuselage(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:
         parts.append(place(canopy, "window", palette, "glass", (0, 0.82 * r, z)))
     else:
         z = half - nose
-        parts.append(place(block((2 * r * 0.8, 0.35 * r, 0.5 * r)), "window", palette, "glass", (0, 0.52 * r, z + 0.12 * r)))
+        parts.append(
+            place(block((2 * r * 0.8, 0.35 * r, 0.5 * r)), "window", palette, "glass", (0, 0.52 * r, z + 0.12 * r))
+        )
     if kind == "row":
         count = pick(rng, (5, 7, 9))
         for k in range(count):
@@ -174,7 +187,9 @@ def _tail(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:
     if style.tail == "vee":
         parts = []
         for angle in (-0.75, 0.75):
-            parts += _pair((span * 1.1, chord * 0.9, back, 0.6, 0.0), "tail", palette, "second", (0, 0, z), upright=angle)
+            parts += _pair(
+                (span * 1.1, chord * 0.9, back, 0.6, 0.0), "tail", palette, "second", (0, 0, z), upright=angle
+            )
         return parts
     if style.tail == "twin":
         parts = _pair(plane, "tail", palette, "second", (0, 0, z))
@@ -192,7 +207,7 @@ def _propeller(rng, palette: Palette, at, radius: float) -> list[Part]:
     """Two to four blades and a spinner, in front of `at`."""
     x, y, z = at
     blades = pick(rng, (2, 2, 3, 4))
-    spin = between(rng, 0, math.pi)
+    spin = between(rng, 0.0, math.pi)
     hub = radius * 0.16
     spinner = turned([(hub, -0.1 * radius), (hub, 0.08 * radius), (hub * 0.5, 0.26 * radius)], 8)
     parts = [place(spinner, "propeller", palette, "metal", at, turn=ALONG_Z)]
@@ -222,7 +237,15 @@ def _engines(rng, style: PlaneStyle, palette: Palette, size, sides: int) -> list
             zz = z - sweep * share * span / 2 + 0.35 * chord
             if style.engine == "under":
                 y -= e * 1.25
-                parts.append(place(block((0.25 * e, 1.2 * e, 0.7 * long)), "engine", palette, "paint", (x, y + 0.8 * e, zz - 0.1 * long)))
+                parts.append(
+                    place(
+                        block((0.25 * e, 1.2 * e, 0.7 * long)),
+                        "engine",
+                        palette,
+                        "paint",
+                        (x, y + 0.8 * e, zz - 0.1 * long),
+                    )
+                )
             elif style.engine == "rear":
                 x, y, zz = s * (r * 0.9 + e * 0.9), 0.35 * r, -half * 0.55
                 parts.append(place(block((r + e, 0.25 * e, 0.5 * long)), "engine", palette, "paint", (0.5 * x, y, zz)))
@@ -247,7 +270,9 @@ def _gear(rng, style: PlaneStyle, palette: Palette, size, finish: Finish) -> lis
             parts.append(place(float_body, "gear", palette, "second", (s * track, drop, z + 0.1 * half)))
             for dz in (-0.2, 0.25):
                 foot = (s * track, drop, z + dz * half)
-                parts.append(rod((s * 0.3 * r, -0.3 * r, z + dz * half * 0.8), foot, (0.08, 0.08), "strut", palette, "metal"))
+                parts.append(
+                    rod((s * 0.3 * r, -0.3 * r, z + dz * half * 0.8), foot, (0.08, 0.08), "strut", palette, "metal")
+                )
         return parts
     wheel = half * between(rng, 0.04, 0.075)
     solid = turned([(wheel, -0.3 * wheel), (wheel, 0.3 * wheel)], max(8, finish.sides))

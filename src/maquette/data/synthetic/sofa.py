@@ -62,11 +62,13 @@ def upholstered(
     rng: np.random.Generator, style: SofaStyle, palette: Palette, finish: Finish, width: float
 ) -> list[Part]:
     """A seat with arms and back, `width` metres from arm to arm: sofas, and armchairs as one-seaters."""
-    depth = between(rng, 0.7, 1.1)
+    depth = between(rng, 0.7, 1.1) * (1.0 if width > 1.3 else between(rng, 0.8, 1.0))
     lift = between(rng, 0.06, 0.2) if style.feet in ("blocks", "tapered", "frame") else between(rng, 0.0, 0.05)
     seat_height = lift + between(rng, 0.22, 0.34)
-    back_height = seat_height + {"low": between(rng, 0.16, 0.36)}.get(style.back, between(rng, 0.32, 0.58))
-    arm = {"none": 0.0, "slim": between(rng, 0.05, 0.1)}.get(style.arms, between(rng, 0.13, 0.34))
+    back_height = seat_height + {"low": between(rng, 0.16, 0.36)}.get(style.back, between(rng, 0.32, 0.62))
+    arm = {"none": 0.0, "slim": between(rng, 0.05, 0.1)}.get(style.arms, min(between(rng, 0.13, 0.38), 0.24 * width))
+    if style.back != "low" and width < 1.2 and rng.random() < 0.35:
+        back_height += between(rng, 0.1, 0.3)
     arm_height = min(seat_height + between(rng, 0.1, 0.3), back_height - 0.02)
     back = between(rng, 0.12, 0.28)
     soft = finish.bevel * 0.2
@@ -146,9 +148,7 @@ def upholstered(
         x, z = between(rng, -0.4, 0.4) * inner, depth / 2 + between(rng, 0.15, 0.4) + long / 2
         tall = seat_height - lift - between(rng, 0.0, 0.06)
         parts.append(
-            place(
-                block((wide, tall, long), soft, finish.steps), "ottoman", palette, "fabric", (x, lift + tall / 2, z)
-            )
+            place(block((wide, tall, long), soft, finish.steps), "ottoman", palette, "fabric", (x, lift + tall / 2, z))
         )
         parts += _feet(rng, style, palette, finish, (wide, long, lift, x, z))
     for _ in range(style.pillows if inner > 0.5 else min(style.pillows, 1)):
@@ -221,9 +221,7 @@ def _arm(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[f
         else:
             corner = [(front, tall - cut), (front + depth * 0.5, tall)]
         polygon = np.array([(front, 0.0), (-front, 0.0), (-front, tall), *corner[::-1]])
-        return place(
-            Extrude(polygon, width / 2), "arm", palette, "fabric", (x, lift, 0.0), turn=turn_y(np.pi / 2)
-        )
+        return place(Extrude(polygon, width / 2), "arm", palette, "fabric", (x, lift, 0.0), turn=turn_y(np.pi / 2))
     return place(
         block((width, height - lift, depth), soft, finish.steps),
         "arm", palette, "wood" if style.arms == "slim" and style.feet == "frame" else "fabric",
@@ -249,7 +247,13 @@ def _feet(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[
                 parts.append(place(disc(size * 0.7, lift + 0.01, 12), "leg", palette, "metal", (px, 0, pz)))
             else:
                 parts.append(
-                    place(block((size * 1.4, lift + 0.01, size * 1.4)), "leg", palette, "wood", (px, (lift + 0.01) / 2, pz))
+                    place(
+                        block((size * 1.4, lift + 0.01, size * 1.4)),
+                        "leg",
+                        palette,
+                        "wood",
+                        (px, (lift + 0.01) / 2, pz),
+                    )
                 )
         if style.feet == "frame":
             parts.append(

@@ -57,9 +57,11 @@ def draw_table_style(rng: np.random.Generator) -> TableStyle:
         storage = pick(rng, ("none", "drawer", "chest", "chests"), (1, 1.5, 4, 1.5))
     if top in ("round", "oval") and storage in ("drawer", "chest", "chests"):
         storage = "none"
+    if top == "corner" and base not in ("legs", "panels"):
+        base = pick(rng, ("legs", "panels"))
     return TableStyle(
         use, top, base, storage,
-        brace=pick(rng, ("none", "apron", "ends", "ring", "long"), (3, 2.5, 0.8, 1.8, 1.2)),
+        brace=pick(rng, ("none", "apron", "ends", "ring", "long"), (3, 2.3, 1, 2.6, 1.3)),
         cover=pick(rng, ("none", "glass", "cloth", "overhang"), (6, 1.2, 1, 1)),
     )  # fmt: skip
 
@@ -85,8 +87,9 @@ def build_table(rng: np.random.Generator, style: TableStyle, palette: Palette, f
     parts = _top(rng, style, palette, finish, (w, d, h, t), hard)
     rim = 0.0 if style.cover != "overhang" else between(rng, 0.04, 0.12) * min(w, d)
     shrink = 0.7 if style.top in ("round", "oval") else 1.0
-    x = (w / 2 - rim) * shrink - leg / 2
-    z = (d / 2 - rim) * shrink - leg / 2
+    # Legs stay a hair inside the top's edge: flush faces of two parts flicker in pictures.
+    x = (w / 2 - rim) * shrink - leg / 2 - 0.003
+    z = (d / 2 - rim) * shrink - leg / 2 - 0.003
     bottom = h - t
     parts += _base(rng, style, palette, finish, (x, z, bottom, leg), under)
     if style.base in ("legs", "splayed", "hairpin", "panels", "sled"):
@@ -113,10 +116,16 @@ def _top(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: s
             panel = block((0.03, (h - t) * 0.95, out + d * 0.8))
             at = (side * (w / 2 - 0.04), (h - t) * 0.525, d * 0.1 + out / 2)
             parts.append(place(panel, "panel", palette, hard, at))
+            if rng.random() < 0.5:
+                inner = block((0.03, (h - t) * 0.9, out * 0.95))
+                at = (side * (w / 2 - arm * 0.94), (h - t) * 0.55, d / 2 + out * 0.47)
+                parts.append(place(inner, "panel", palette, hard, at))
         else:
             for sx in (-1.0, 1.0):
                 foot = block((0.06, h - t, 0.06))
-                parts.append(place(foot, "leg", palette, hard, (centre + sx * (arm / 2 - 0.05), (h - t) / 2, far - 0.05)))
+                parts.append(
+                    place(foot, "leg", palette, hard, (centre + sx * (arm / 2 - 0.05), (h - t) / 2, far - 0.05))
+                )
         return parts
     if style.top in ("round", "oval"):
         radius = w / 2 / (math.cos(math.pi / finish.sides) if finish.sides < 10 else 1.0)
@@ -132,12 +141,14 @@ def _top(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: s
         parts = [place(pane, "glass", palette, "glass", (0, h - t * 0.3, 0))]
         for s in (-1.0, 1.0):
             parts.append(place(block((w, t, edge)), "top", palette, hard, (0, h - t / 2, s * (d - edge) / 2)))
-            parts.append(place(block((edge, t, d - 2 * edge)), "top", palette, hard, (s * (w - edge) / 2, h - t / 2, 0)))
+            parts.append(
+                place(block((edge, t, d - 2 * edge)), "top", palette, hard, (s * (w - edge) / 2, h - t / 2, 0))
+            )
         return parts
     parts = [place(block((w, t, d), bevel, finish.steps), "top", palette, hard, (0, h - t / 2, 0))]
-    if style.cover == "cloth":
+    if style.cover == "cloth" and w > 0.65:
         along = rng.random() < 0.5
-        wide, fall, thin = between(rng, 0.35, 0.7), between(rng, 0.08, 0.3) * h, 0.012
+        wide, fall, thin = between(rng, 0.35, 0.8), between(rng, 0.08, 0.3) * h, 0.005
         a, b = (w * wide, d + 2 * thin) if along else (w + 2 * thin, d * wide)
         parts.append(place(block((a, thin * 2, b)), "cloth", palette, "accent", (0, h, 0)))
         for s in (-1.0, 1.0):
@@ -213,8 +224,17 @@ def _base(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: 
                     parts.append(rod((px, 0.16, 0), tip, (0.04, 0.04), "leg", palette, hard, up=(0, 1, 0)))
     elif style.base == "panels":
         thin = max(t * 0.5, 0.02)
+        if rng.random() < 0.35:
+            # Two thick slabs, well under the top.
+            slab, at, deep = t * between(rng, 0.8, 2.0), x * between(rng, 0.55, 0.9), 2 * z * between(rng, 0.6, 1.0)
+            for sx in (-1.0, 1.0):
+                leg = block((slab, h, deep), finish.bevel * 0.3 * slab)
+                parts.append(place(leg, "leg", palette, hard, (sx * at, h / 2, 0)))
+            return parts
         for sx in (-1.0, 1.0):
-            parts.append(place(block((thin, h, 2 * z + t)), "leg", palette, hard, (sx * (x + t / 2 - thin / 2), h / 2, 0)))
+            parts.append(
+                place(block((thin, h, 2 * z + t)), "leg", palette, hard, (sx * (x + t / 2 - thin / 2), h / 2, 0))
+            )
         if rng.random() < 0.7:
             low = between(rng, 0.0, 0.6) * h
             back = block((2 * x + t, h - low, thin))
@@ -232,6 +252,14 @@ def _base(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: 
             for dx, dz in ((0.0, 0.07), (0.07, 0.0)):
                 head = (sx * (x - dx), h, sz * (z - dz))
                 parts.append(spindle((sx * x, 0.0, sz * z), head, 0.008, 6, "leg", palette, "metal"))
+    if style.use == "desk" and style.base == "legs" and rng.random() < 0.6:
+        # Closed on three sides; a corner desk's own panels close the rest.
+        low = h * (between(rng, 0.05, 0.25) if rng.random() < 0.7 else between(rng, 0.3, 0.6))
+        parts.append(place(block((2 * x, h - low, 0.025)), "panel", palette, hard, (0, (h + low) / 2, -z)))
+        for sx in (-1.0, 1.0):
+            side = block((0.025, h - low, 2 * z))
+            parts.append(place(side, "panel", palette, hard, (sx * x, (h + low) / 2, 0)))
+        return parts
     parts += _brace(rng, style, palette, (x, z, h, t), hard)
     return parts
 
@@ -306,5 +334,11 @@ def _front(palette: Palette, hard: str, at, size) -> list[Part]:
     x, y, z = at
     return [
         place(block((size[0], size[1], 0.02)), "drawer", palette, hard, (x, y, z + 0.004)),
-        place(block((min(0.12, 0.35 * size[0]), 0.022, 0.03)), "handle", palette, "metal", (x, y + 0.1 * size[1], z + 0.022)),
+        place(
+            block((min(0.12, 0.35 * size[0]), 0.022, 0.03)),
+            "handle",
+            palette,
+            "metal",
+            (x, y + 0.1 * size[1], z + 0.022),
+        ),
     ]

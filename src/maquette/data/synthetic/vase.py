@@ -1,4 +1,4 @@
-"""Vases, jugs, bowls, urns and pots: turned bodies, handles, feet, lids, flowers. The spout or a single handle's side is free."""
+"""Vases, jugs, bowls, urns and pots: turned bodies, handles, feet, lids, flowers. They have no front."""
 
 import math
 from dataclasses import dataclass
@@ -82,7 +82,9 @@ def build_vase(rng: np.random.Generator, style: VaseStyle, palette: Palette, fin
         outline = _smooth(outline)
     wall = min(radius * between(rng, 0.06, 0.16), 0.7 * min(r for r, _ in outline))
     material = pick(rng, ("ceramic", "ceramic", "glass", "metal", "paint"))
-    lift = {"stand": between(rng, 0.15, 0.5), "block": between(rng, 0.05, 0.2), "ring": between(rng, 0.02, 0.06)}.get(style.foot, 0.0)
+    lift = {"stand": between(rng, 0.15, 0.5), "block": between(rng, 0.05, 0.2), "ring": between(rng, 0.02, 0.06)}.get(
+        style.foot, 0.0
+    )
     spin = turn_y(math.pi / 4) if sides == 4 else turn_y(0.0)
     solid = _hollow(outline, wall, 0.05 + wall)
     parts = [place(Lathe(solid, sides), "body", palette, material, (0, lift, 0), turn=spin)]
@@ -101,7 +103,14 @@ def build_vase(rng: np.random.Generator, style: VaseStyle, palette: Palette, fin
     mouth = outline[-1][0]
     if style.top == "lip":
         parts.append(
-            place(ring(mouth - wall * 0.9, mouth * 1.0 + 0.05, 0.04, sides), "lip", palette, material, (0, lift + height - 0.02, 0), turn=spin)
+            place(
+                ring(mouth - wall * 0.9, mouth * 1.0 + 0.05, 0.04, sides),
+                "lip",
+                palette,
+                material,
+                (0, lift + height - 0.02, 0),
+                turn=spin,
+            )
         )
     elif style.top == "lid":
         high = between(rng, 0.06, 0.22)
@@ -126,7 +135,15 @@ def _hollow(outline: list[tuple[float, float]], wall: float, floor: float) -> np
     """The outline as a vessel: the same curve `wall` further in, closed by a floor."""
     inner = [(r - wall, y) for r, y in outline if y > floor + 0.02]
     below = max((r, y) for r, y in outline if y <= floor + 0.02)[0]
-    return np.array([(0.0, 0.0), *outline, *inner[::-1], (max(0.4 * inner[0][0], min(inner[0][0], below - wall)), floor), (0.0, floor)])
+    return np.array(
+        [
+            (0.0, 0.0),
+            *outline,
+            *inner[::-1],
+            (max(0.4 * inner[0][0], min(inner[0][0], below - wall)), floor),
+            (0.0, floor),
+        ]
+    )
 
 
 def _ball(radius: float, sides: int) -> Lathe:
@@ -142,10 +159,10 @@ def _handles(rng, style: VaseStyle, palette: Palette, size, material: str) -> li
     radii = [r for r, _ in outline]
     start, end = (float(np.interp(y, heights, radii)) - 0.6 * wall for y in (low, high))
     reach = max(radii) + radius * between(rng, 0.15, 0.6)
-    thick = min(between(rng, 0.018, 0.045), 0.03 + 0.5 * wall)
+    thick = between(rng, 0.014, 0.03)
     path = [(start, low), (0.5 * (start + reach), low + 0.02), (reach, low + 0.3 * (high - low)),
             (reach, low + 0.75 * (high - low)), (0.5 * (end + reach), high), (end, high - 0.02)]  # fmt: skip
-    axis = np.array([(r, y + lift, 0.0) for r, y in path])
+    axis = np.array([(r, y + lift, 0.0) for r, y in _smooth(_smooth(path))])
     tube = Tube(axis, thick)
     both = (0.0, math.pi) if style.handles == "two" else (pick(rng, (0.0, math.pi)),)
     return [place(tube, "handle", palette, material, turn=turn_y(angle)) for angle in both]
@@ -167,7 +184,9 @@ def _stems(rng, style: VaseStyle, palette: Palette, size) -> list[Part]:
             parts.append(place(_ball(between(rng, 0.04, 0.1), 6), "flower", palette, "accent", b))
         else:
             long = between(rng, 0.08, 0.2)
-            bush = turned([(0.02, -1.2 * long), (0.5 * long, -0.2 * long), (0.6 * long, 0.4 * long), (0.1 * long, 1.2 * long)], 6)
+            bush = turned(
+                [(0.02, -1.2 * long), (0.5 * long, -0.2 * long), (0.6 * long, 0.4 * long), (0.1 * long, 1.2 * long)], 6
+            )
             parts.append(spindle(a, b, 0.01, 5, "stem", palette, "wood"))
             parts.append(place(bush, "leaf", palette, "fabric", b))
     return parts
