@@ -1,8 +1,8 @@
 """Nearest points on the CPU: packets of queries that walk a k-d tree of points together.
 
 Both clouds are cut into leaves of LEAF neighbours. A leaf of queries is a packet: it walks the tree of points once, and
-meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, nor as near
-with a lower index, is ever cut off: the result is the reference's, whatever the clouds look like.
+meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, and
+nothing as near with a lower index, is cut off: the result is the reference's, whatever the clouds look like.
 
 A tree over n points has `ceil(n / LEAF)` leaves; leaf i holds slots `i LEAF .. i LEAF + LEAF - 1` of `order` (indices)
 and `sites` (coordinates, flat), and the last one repeats its last point. Node 1 is the root, the children of node i are

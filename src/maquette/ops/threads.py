@@ -17,7 +17,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 def pool() -> ThreadPoolExecutor:
     """The thread pool of this process, made at its first use; it starts threads only as they are needed."""
     pid = os.getpid()
-    # No lock, which a fork could copy while held: `setdefault` is atomic, and a pool that loses the race has no threads.
+    # No lock, which a fork could copy while held: `setdefault` is atomic, a pool that loses the race has no threads.
     return _pools.get(pid) or _pools.setdefault(pid, ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="maquette"))
 
 
