@@ -24,7 +24,7 @@ test-slow: $(TEST_VENV)/.ready
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m slow
 
 lint: $(TEST_VENV)/.ready
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
