@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+import tyro
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,9 +23,26 @@ from maquette.data.batches import fixed_batch, training_batch
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
 from maquette.io.atomic import atomic_path, write_text
-from maquette.models import ModelConfig, PointsConfig, SingleView, build, save_model, total_loss
+from maquette.models import (
+    MeshConfig,
+    PointsConfig,
+    SingleView,
+    TrioConfig,
+    VoxelsConfig,
+    build,
+    save_model,
+    total_loss,
+)
 from maquette.models.runs import to_json
 from maquette.version import __version__
+
+NamedModel = (
+    Annotated[VoxelsConfig, tyro.conf.subcommand("voxels")]
+    | Annotated[PointsConfig, tyro.conf.subcommand("points")]
+    | Annotated[MeshConfig, tyro.conf.subcommand("mesh")]
+    | Annotated[TrioConfig, tyro.conf.subcommand("trio")]
+)
+"""`ModelConfig` under the names that the command line gives its members: model:voxels and so on."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class TrainConfig:
     """Run folder; must not exist, unless `resume`."""
     data: Path
     """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout."""
-    model: ModelConfig = PointsConfig()
+    model: NamedModel = PointsConfig()
     steps: int = 10_000
     """Optimiser steps."""
     batch: int = 64
@@ -85,7 +103,7 @@ def train(config: TrainConfig) -> None:
 
     torch.manual_seed(config.seed)
     model = build(config.model).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=device.type in ("cpu", "cuda"))
     start = load_state(config.out, model, optimizer) if config.resume else 0
     cut_metrics(config.out, start)
     settings = {"maquette": __version__, "train": to_json(config)}
@@ -153,9 +171,22 @@ def prepare_folder(config: TrainConfig) -> None:
     if config.resume:
         if not (config.out / "state.safetensors").is_file():
             raise FileNotFoundError(f"{config.out}: no checkpoint to resume from; leave --resume out to begin")
+        check_resumed(config)
     elif config.out.exists() and any(config.out.iterdir()):
         raise FileExistsError(f"{config.out}: exists; give --resume to go on with it, or another folder")
     config.out.mkdir(parents=True, exist_ok=True)
+
+
+STEERING = ("out", "steps", "resume", "device", "workers", "save_every", "validate_every")
+"""Settings that may differ when a run is resumed: the losses up to then do not follow from them."""
+
+
+def check_resumed(config: TrainConfig) -> None:
+    """A resumed run must have been begun with the same settings, or its losses would not be those of one run."""
+    saved = json.loads((config.out / "config.json").read_text()).get("train", {})
+    for name, value in to_json(config).items():
+        if name not in STEERING and saved.get(name) != value:
+            raise ValueError(f"train: {config.out} was begun with {name} {saved.get(name)}, not {value}; give it as it was")
 
 
 def validation_pack(config: TrainConfig) -> Pack | None:
@@ -297,11 +328,14 @@ def load_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer) -
     if wrong or len(saved) != len(wanted):
         raise ValueError(f"{path}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model")
     model.load_state_dict(saved)
+    parameters = list(model.parameters())
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, slot = name.split(".", 2)
-            state.setdefault(int(index), {})[slot] = tensor
+            # Adam's kernel walks parameter and moments side by side in memory, so their order there must agree.
+            like = torch.empty_like(parameters[int(index)]) if tensor.ndim else torch.empty_like(tensor)
+            state.setdefault(int(index), {})[slot] = like.copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return step
 

@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -80,6 +80,7 @@ class Truth:
     """Filled cells of the cube [-0.5, 0.5]^3, axes and centres as in `maquette.shapes.Voxels`."""
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What training and evaluation ask of any data set."""
 
@@ -100,10 +101,15 @@ class Dataset(Protocol):
 
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """The data set in a folder: one that `maquette prepare` made, or renders and voxels in the R2N2/ShapeNet layout."""
+    """The data set in a folder: one that `maquette prepare` made, or renders and voxels in the R2N2/ShapeNet layout.
+
+    Of the latter the path may also be one of its split files (JSON), which stands beside the data.
+    """
     from maquette.data import shapenet
 
     root = Path(path)
+    if root.is_file() and root.suffix == ".json" and shapenet.is_layout(root.parent):
+        return shapenet.open_shapenet(root.parent, root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; make a data set with `maquette prepare`")
     if (root / "dataset.json").is_file():
@@ -116,7 +122,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- reading our format
+# --------------------------------------------------------------------------------------------------- reading our format
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ def read_json(path: Path):
         raise ValueError(f"{path}: not valid JSON ({error})") from error
 
 
-# ---------------------------------------------------------------------------------------------------- writing our format
+# --------------------------------------------------------------------------------------------------- writing our format
 
 
 @dataclass(frozen=True)

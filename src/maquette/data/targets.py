@@ -25,3 +25,8 @@ class Targets:
     """False where the data does not know the camera; nothing is learnt from its numbers there."""
     generator: torch.Generator | None = None
     """Of random draws that a loss makes."""
+
+    def first(self, count: int) -> "Targets":
+        """The truth of the first `count` objects."""
+        kept = {name: value[:count] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Targets(**kept, generator=self.generator)

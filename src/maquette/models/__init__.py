@@ -1,6 +1,6 @@
 """Single-view networks: an encoder, decoders by representation, and runs on disk."""
 
-from maquette.models.encoders import EncoderConfig, ResNet18Encoder, SmallEncoder
+from maquette.models.encoders import EncoderConfig, Resnet18Encoder, SmallEncoder
 from maquette.models.network import (
     MeshConfig,
     ModelConfig,
@@ -20,7 +20,7 @@ __all__ = [
     "MeshConfig",
     "ModelConfig",
     "PointsConfig",
-    "ResNet18Encoder",
+    "Resnet18Encoder",
     "Run",
     "SingleView",
     "SmallEncoder",

@@ -13,7 +13,7 @@ class SmallEncoder:
     """Residual network of 2.1 M parameters for pictures of 64 x 64; trains on a CPU."""
 
     width: int = 24
-    """Channels after the stem; the three stages have 2, 4 and 8 times as many."""
+    """Channels after the stem, a multiple of 8; the three stages have 2, 4 and 8 times as many."""
     features: int = 512
     """Length of the feature vector."""
     picture_size: int = 64
@@ -21,7 +21,7 @@ class SmallEncoder:
 
 
 @dataclass(frozen=True)
-class ResNet18Encoder:
+class Resnet18Encoder:
     """ResNet-18 (He et al. 2015, table 1) up to its mean pool: 512 features, 11.2 M parameters."""
 
     weights: Path | None = None
@@ -30,14 +30,14 @@ class ResNet18Encoder:
     """Pixels a side."""
 
 
-EncoderConfig = SmallEncoder | ResNet18Encoder
+EncoderConfig = SmallEncoder | Resnet18Encoder
 
 
 def build_encoder(config: EncoderConfig) -> nn.Module:
     match config:
         case SmallEncoder():
             return Small(config)
-        case ResNet18Encoder():
+        case Resnet18Encoder():
             return ResNet18(config)
 
 
@@ -68,6 +68,9 @@ class Small(nn.Module):
 
     def __init__(self, config: SmallEncoder):
         super().__init__()
+        # oneDNN writes out of bounds in the backward pass of strided 1x1 convolutions of 4 channels (torch 2.13, AVX2).
+        if config.width < 8 or config.width % 8:
+            raise ValueError(f"SmallEncoder: width is {config.width}; give a multiple of 8")
         if config.picture_size % 16:
             raise ValueError(f"SmallEncoder: picture_size is {config.picture_size}; give a multiple of 16")
         w = config.width
@@ -96,7 +99,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class ResNet18(nn.Module):
     """The layout of the published weights; its last layer `fc` is left out, so keys `fc.*` are not read."""
 
-    def __init__(self, config: ResNet18Encoder):
+    def __init__(self, config: Resnet18Encoder):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)

@@ -1,6 +1,6 @@
 """SingleView: one encoder, the camera's viewpoint, and one decoder for every representation asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -44,9 +44,13 @@ class TrioConfig:
     """Picture to all three at once, from one shared encoder: the bundled network."""
 
     encoder: EncoderConfig = SmallEncoder()
-    voxels: VoxelsHead = field(default_factory=lambda: VoxelsHead(full_weight=2.0))
+    voxels: VoxelsHead = VoxelsHead(full_weight=2.0)
     points: PointsHead = PointsHead()
     mesh: MeshHead = MeshHead()
+    voxels_share: float = 0.25
+    """Share of every batch that the voxels learn from: three-dimensional convolutions cost the most."""
+    mesh_share: float = 0.5
+    """Share of every batch that the mesh learns from."""
 
 
 ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | TrioConfig
@@ -61,6 +65,11 @@ def heads(config: ModelConfig) -> tuple[VoxelsHead | PointsHead | MeshHead, ...]
             return (voxels, points, mesh)
         case _:
             return (config.head,)
+
+
+def shares(config: ModelConfig) -> dict[str, float]:
+    """The part of every batch that a representation is trained on, where it is not the whole."""
+    return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
 
 
 def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tuple[str, nn.Module]:
@@ -106,11 +115,13 @@ class SingleView(nn.Module):
         return self.decoders[representation].shapes(features)
 
     def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        """Named terms before their `WEIGHTS`; each is a mean over the batch."""
+        """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
         features = self.encode(images)
         terms = self.viewpoint_decoder.loss(features, targets)
-        for decoder in self.decoders.values():
-            terms |= decoder.loss(features, targets)
+        parts = shares(self.config) if self.training else {}
+        for name, decoder in self.decoders.items():
+            count = max(1, round(len(features) * parts.get(name, 1.0)))
+            terms |= decoder.loss(features[:count], targets.first(count))
         return terms
 
 

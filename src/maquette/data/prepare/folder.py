@@ -1,4 +1,4 @@
-"""Make the objects of a data set, whatever they come from: in parallel, resumable, and with an account of what failed."""
+"""Make the objects of a data set, whatever they come from: in parallel, resumable, with an account of what failed."""
 
 import errno
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from maquette.data.dataset import (
     FORMAT,
@@ -28,6 +28,7 @@ from maquette.io.atomic import write_json
 from maquette.version import __version__
 
 
+@runtime_checkable
 class Job(Protocol):
     """One object to make. Its id is its folder's name, so it is known before the work begins."""
 
@@ -251,4 +252,6 @@ def check_ranges(command: str, elevation_deg: tuple[float, float], distance: tup
         raise ValueError(f"prepare {command}: elevation_deg is {low:g} {high:g}; give LOW HIGH within -90 to 90")
     near, far = distance
     if not 0.6 <= near <= far:
-        raise ValueError(f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)")
+        raise ValueError(
+            f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)"
+        )

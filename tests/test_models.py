@@ -1,0 +1,170 @@
+"""Single-view networks: shapes out, independence of the batch, weights from files."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from maquette.data.targets import Targets
+from maquette.models import (
+    MeshConfig,
+    PointsConfig,
+    Resnet18Encoder,
+    SmallEncoder,
+    TrioConfig,
+    VoxelsConfig,
+    build,
+    load_run,
+    save_model,
+)
+from maquette.models.encoders import ResNet18, load_published
+from maquette.models.mesh import MeshHead
+from maquette.models.points import PointsHead
+from maquette.models.viewpoint import ViewpointDecoder
+from maquette.models.voxels import VoxelsHead
+from maquette.shapes import Mesh, PointCloud, Voxels
+
+SMALL = SmallEncoder(width=8, features=16, picture_size=32)
+TRIO = TrioConfig(SMALL, VoxelsHead(channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40))
+
+
+def targets_of(count: int, generator: torch.Generator) -> Targets:
+    return Targets(
+        torch.rand(count, 60, 3, generator=generator) - 0.5,
+        (torch.rand(count, 32, 32, 32, generator=generator) > 0.9).float(),
+        torch.zeros(count),
+        torch.zeros(count),
+        torch.ones(count),
+        torch.ones(count, dtype=torch.bool),
+        generator,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_representation_comes_out_for_any_batch_size(count):
+    model = build(TRIO).eval()
+    features = model.encode(torch.rand(count, 4, 32, 32))
+    for name, kind in (("voxels", Voxels), ("points", PointCloud), ("mesh", Mesh)):
+        shapes = model.shapes(features, name)
+        assert len(shapes) == count
+        assert all(isinstance(shape, kind) for shape in shapes)
+    grid = model.shapes(features, "voxels")[0]
+    assert grid.occupancy.shape == (32, 32, 32)
+    assert 0 <= grid.occupancy.min() <= grid.occupancy.max() <= 1
+
+
+def test_a_picture_is_predicted_alike_alone_and_in_a_batch():
+    model = build(TRIO).eval()
+    images = torch.rand(3, 4, 32, 32)
+    together = model.shapes(model.encode(images), "mesh")[1].vertices
+    alone = model.shapes(model.encode(images[1:2]), "mesh")[0].vertices
+    # Float32 sums in another order.
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+
+
+def test_colours_under_a_transparent_pixel_do_not_matter():
+    model = build(TRIO).eval()
+    image = torch.rand(1, 4, 32, 32)
+    image[:, 3, :, :16] = 0
+    other = image.clone()
+    other[:, :3, :, :16] = 0.9
+    torch.testing.assert_close(model.encode(image), model.encode(other))
+
+
+def test_a_single_head_knows_only_its_representation():
+    model = build(PointsConfig(SMALL, PointsHead(points=50)))
+    assert model.representations == ("points",)
+    with pytest.raises(ValueError, match="predicts points, not 'mesh'"):
+        model.shapes(torch.zeros(1, 16), "mesh")
+
+
+def test_every_term_sends_a_gradient_to_the_encoder(generator):
+    model = build(TRIO)
+    terms = model.losses(torch.rand(4, 4, 32, 32), targets_of(4, generator))
+    assert set(terms) == {"viewpoint", "voxels", "points", "mesh", "smooth"}
+    weight = model.encoder.head[1].weight
+    for name, term in terms.items():
+        (gradient,) = torch.autograd.grad(term, weight, retain_graph=True, allow_unused=True)
+        assert gradient is not None and gradient.abs().sum() > 0, name
+
+
+def test_cameras_that_are_not_known_teach_nothing(generator):
+    decoder = ViewpointDecoder(8)
+    targets = targets_of(2, generator)
+    unknown = Targets(
+        targets.points, targets.voxels, targets.azimuth, targets.elevation, targets.distance, torch.tensor([True, False])
+    )
+    features = torch.rand(2, 8)
+    first = decoder.loss(features[:1], targets.first(1))["viewpoint"]
+    torch.testing.assert_close(decoder.loss(features, unknown)["viewpoint"], first)
+
+
+def test_a_saved_network_predicts_the_same_when_it_is_loaded(tmp_path):
+    for config in (TRIO, VoxelsConfig(SMALL), MeshConfig(SMALL, MeshHead(level=1))):
+        model = build(config).eval()
+        save_model(model, tmp_path / "run", {"step": 3})
+        run = load_run(tmp_path / "run")
+        assert run.model.config == config
+        assert run.settings["step"] == 3
+        images = torch.rand(2, 4, 32, 32)
+        torch.testing.assert_close(run.model.encode(images), model.encode(images), rtol=0, atol=0)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_model(build(TRIO), tmp_path / "a", {})
+    save_model(build(PointsConfig(SMALL)), tmp_path / "b", {})
+    (tmp_path / "b" / "model.safetensors").replace(tmp_path / "a" / "model.safetensors")
+    with pytest.raises(OSError, match="weights of another network"):
+        load_run(tmp_path / "a")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of weights", b"\x80\x04cos\nsystem\n"])
+def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
+    save_model(build(TRIO), tmp_path, {})
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(OSError, match="not a safetensors file"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", json.dumps({"model": {"type": "Sculptor"}})])
+def test_a_broken_configuration_is_refused(tmp_path, text):
+    save_model(build(TRIO), tmp_path, {})
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(OSError, match="not a run's configuration"):
+        load_run(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = build(PointsConfig(SMALL))
+    with torch.no_grad():
+        model.encoder.head[1].bias[0] = float("nan")
+    save_model(model, tmp_path, {})
+    with pytest.raises(OSError, match="not finite"):
+        load_run(tmp_path)
+
+
+def test_resnet18_has_the_published_parameter_count():
+    # He et al. 2015: 11.69 M with the classifier, whose 512 x 1000 + 1000 numbers we leave out.
+    assert sum(p.numel() for p in ResNet18(Resnet18Encoder()).parameters()) == 11_689_512 - 513_000
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_published_resnet18_weights_are_read_by_name(tmp_path, suffix):
+    source = ResNet18(Resnet18Encoder()).eval()
+    tensors = {name: tensor for name, tensor in source.state_dict().items() if "num_batches" not in name}
+    tensors |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    path = tmp_path / f"resnet18{suffix}"
+    if suffix == ".pth":
+        torch.save(tensors, path)
+    else:
+        save_file(tensors, path)
+    network = ResNet18(Resnet18Encoder(weights=path)).eval()
+    image = torch.rand(1, 4, 64, 64)
+    torch.testing.assert_close(network(image), source(image))
+
+
+def test_weights_that_are_not_resnet18_are_refused(tmp_path):
+    save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="not ResNet-18 weights"):
+        load_published(ResNet18(Resnet18Encoder()), tmp_path / "other.safetensors")

@@ -1,0 +1,233 @@
+"""Training: batches that follow from (seed, step), checkpoints, and runs that go on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.data import pack as packing
+from maquette.data.batches import fixed_batch, objects_at, training_batch
+from maquette.data.crop import crop_to_mask
+from maquette.data.pack import pack
+from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
+from maquette.models import PointsConfig, SmallEncoder, load_run
+from maquette.models.points import PointsHead
+from maquette.train import TrainConfig, learning_rate, train
+
+MODEL = PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(points=64, hidden=16))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Ten small objects, two views each."""
+    folder = tmp_path_factory.mktemp("data") / "set"
+    prepare_synthetic(
+        PrepareSynthetic(out=folder, count=10, views=2, size=33, points=300, val=0.2, test=0.1, workers=1)
+    )
+    return folder
+
+
+def config(data: Path, out: Path, **changes) -> TrainConfig:
+    settings = {"steps": 6, "batch": 4, "save_every": 2, "validate_every": 3, "workers": 1} | changes
+    return TrainConfig(out=out, data=data, model=MODEL, **settings)
+
+
+def losses(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_a_crop_centres_the_object_and_keeps_its_colour():
+    picture = torch.zeros(40, 60, 4)
+    picture[10:20, 30:50] = torch.tensor([1.0, 0.5, 0.0, 1.0])
+    crop = crop_to_mask(picture, 28, margin=0.2)
+    # The longer side, 20 pixels, and 20 % on both sides make 28: no resampling at all.
+    assert crop.side == 28 and crop.corner == (26.0, 1.0)
+    expected = torch.zeros(28, 28, 4)
+    expected[9:19, 4:24] = torch.tensor([1.0, 0.5, 0.0, 1.0])
+    torch.testing.assert_close(crop.rgba, expected)
+
+
+def test_a_crop_may_reach_beyond_the_picture():
+    crop = crop_to_mask(torch.ones(10, 20, 4), 24, margin=0.1)
+    assert crop.corner == (-2.0, -7.0) and crop.side == 24
+    assert crop.rgba[..., 3].sum() == 200
+
+
+def test_an_empty_picture_has_nothing_to_crop():
+    with pytest.raises(ValueError, match="no pixel is more than half opaque"):
+        crop_to_mask(torch.zeros(8, 8, 4), 16)
+
+
+def test_a_pack_holds_what_the_data_set_holds(data):
+    from maquette.data.dataset import open_dataset
+
+    made = pack(data, "train", 32, workers=1)
+    source = open_dataset(data)
+    entry = made.entries[1]
+    view, truth = source.view(entry, 1), source.truth(entry)
+    at = made.first_view[1] + 1
+    assert made.cameras[at] == pytest.approx([view.azimuth, view.elevation, view.distance])
+    crop = crop_to_mask(torch.from_numpy(view.rgba / np.float32(255)), 32)
+    assert np.abs(made.views[at] / 255 - crop.rgba.numpy()).max() <= 0.5 / 255 + 1e-6
+    np.testing.assert_array_equal(made.unpacked_voxels(np.array([1]))[0], truth.voxels)
+    stored = {tuple(point) for point in truth.points.astype(np.float16)}
+    assert {tuple(point) for point in made.points[1]} <= stored
+
+
+def test_a_pack_is_made_once(data, monkeypatch):
+    pack(data, "train", 32, workers=1)
+    monkeypatch.setattr(packing, "_write", lambda *_: pytest.fail("packed again"))
+    pack(data, "train", 32, workers=1)
+
+
+def test_a_split_that_is_not_there_is_named(data):
+    with pytest.raises(ValueError, match="no objects of split 'holdout'"):
+        pack(data, "holdout", 32)
+
+
+def test_every_epoch_shows_every_object_once():
+    seen = np.concatenate([objects_at(7, 3, 0, step) for step in range(14)])
+    for epoch in range(6):
+        assert sorted(seen[epoch * 7 : epoch * 7 + 7]) == list(range(7))
+    assert list(seen[:7]) != list(seen[7:14])
+
+
+def test_a_batch_follows_from_seed_and_step(data):
+    made = pack(data, "train", 32, workers=1)
+    (a, truth_a), (b, truth_b) = (training_batch(made, 4, 5, 9) for _ in range(2))
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+    torch.testing.assert_close(truth_a.points, truth_b.points, rtol=0, atol=0)
+    assert not torch.equal(a, training_batch(made, 4, 5, 10)[0])
+    assert not torch.equal(a, training_batch(made, 4, 6, 9)[0])
+
+
+def test_points_voxels_and_camera_are_mirrored_with_the_picture(data):
+    made = pack(data, "train", 32, workers=1)
+    plain = {}
+    for view in range(len(made.views)):
+        images, truth = fixed_batch(made, np.array([view]))
+        plain[round(abs(float(truth.azimuth[0])), 4)] = (images, truth)
+    mirrored = 0
+    for step in range(6):
+        images, truth = training_batch(made, 4, 0, step)
+        for i in range(4):
+            image, original = plain[round(abs(float(truth.azimuth[i])), 4)]
+            turned = not torch.equal(images[i, 3], image[0, 3])
+            mirrored += turned
+            sign = -1 if turned else 1
+            assert torch.equal(images[i, 3], image[0, 3].flip(-1) if turned else image[0, 3])
+            assert float(truth.azimuth[i]) == pytest.approx(sign * float(original.azimuth[0]), abs=1e-4)
+            voxels = original.voxels[0].flip(-1) if turned else original.voxels[0]
+            assert torch.equal(truth.voxels[i], voxels)
+            points = truth.points[i] * torch.tensor([sign, 1.0, 1.0])
+            low, high = points.amin(0), points.amax(0)
+            torch.testing.assert_close(low, original.points[0].amin(0), atol=0.1, rtol=0)
+            torch.testing.assert_close(high, original.points[0].amax(0), atol=0.1, rtol=0)
+    assert 0 < mirrored < 24
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing(tmp_path):
+    settings = TrainConfig(out=tmp_path, data=tmp_path, steps=1000, lr=0.5)
+    assert learning_rate(settings, 0) == pytest.approx(0.5 / 200, rel=1e-3)
+    assert learning_rate(settings, 500) == pytest.approx(0.25)
+    assert learning_rate(settings, 999) < 1e-5
+
+
+def test_a_run_holds_what_it_needs_and_can_be_loaded(data, tmp_path):
+    train(config(data, tmp_path / "run"))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.json", "model.safetensors", "metrics.jsonl", "state.safetensors", "pictures", "tensorboard"} <= names
+    assert len(losses(tmp_path / "run")) == 6
+    run = load_run(tmp_path / "run")
+    assert run.model.config == MODEL and run.settings["step"] == 6
+    assert not [name for name in names if name.startswith(".tmp")]
+
+
+def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tmp_path):
+    train(config(data, tmp_path / "whole"))
+    # Stopped after four of six steps; the schedule is that of six.
+    code = (
+        "import sys, maquette.train as t; from pathlib import Path; from tests.test_train import config\n"
+        "class Stop(BaseException): pass\n"
+        "save = t.save_model\n"
+        "def saving(*a, **k):\n    save(*a, **k)\n    if a[2]['step'] == 4: raise KeyboardInterrupt\n"
+        "t.save_model = saving\n"
+        "try: t.train(config(Path(sys.argv[1]), Path(sys.argv[2])))\nexcept KeyboardInterrupt: pass\n"
+    )
+    root = Path(__file__).parents[1]
+    subprocess.run(
+        [sys.executable, "-c", code, str(data), str(tmp_path / "parts")],
+        check=True, cwd=root, env=os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}, capture_output=True,
+    )  # fmt: skip
+    assert len(losses(tmp_path / "parts")) == 4
+    train(config(data, tmp_path / "parts", resume=True))
+    # The same operations on the same numbers: equal to the last bit.
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_killed_at_any_moment_a_run_resumes_with_the_same_losses(data, tmp_path):
+    kill_and_resume(data, tmp_path, kills=2)
+
+
+@pytest.mark.slow
+def test_a_run_survives_many_kills(data, tmp_path):
+    kill_and_resume(data, tmp_path, kills=20)
+
+
+def kill_and_resume(data: Path, folder: Path, kills: int) -> None:
+    """Kill -9 a training at random moments after its first checkpoint, resume it, compare with one never killed."""
+    steps = 40
+    train(config(data, folder / "whole", steps=steps, validate_every=20))
+    code = (
+        "import sys; from pathlib import Path; from tests.test_train import config; from maquette.train import train\n"
+        f"train(config(Path(sys.argv[1]), Path(sys.argv[2]), steps={steps}, validate_every=20, resume='r' in sys.argv))"
+    )
+    root = Path(__file__).parents[1]
+    out, rng = folder / "killed", np.random.default_rng(0)
+    for _ in range(kills):
+        begun = (out / "state.safetensors").is_file()
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(data), str(out), *(["r"] if begun else [])],
+            cwd=root, env=os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        before = len((out / "metrics.jsonl").read_text().splitlines()) if begun else 0
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if (out / "state.safetensors").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) != before:
+                break
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    train(config(data, out, steps=steps, validate_every=20, resume=True))
+    assert losses(out) == losses(folder / "whole")
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_path):
+    train(config(data, tmp_path / "run", steps=2))
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(config(data, tmp_path / "run"))
+    with pytest.raises(ValueError, match="begun with batch 4, not 8"):
+        train(config(data, tmp_path / "run", batch=8, resume=True))
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        train(config(data, tmp_path / "other", resume=True))
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_term(data, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"not finite in step \d+ \(.*points"):
+        train(config(data, tmp_path / "run", lr=1e30, steps=300))
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_line(data, tmp_path, device):
+    with pytest.raises(ValueError, match=device):
+        train(config(data, tmp_path / "run", device=device))
