@@ -19,7 +19,7 @@ from maquette.shapes.points import PointCloud
 
 Wrap = Literal["repeat", "clamp", "mirror"]
 
-MOST_ELEMENTS = 50_000_000
+MOST_ELEMENTS = 20_000_000
 """Vertices or faces; more come from files that multiply (a small file that instances one mesh a million times)."""
 GUTTER = 4
 """Pixels around each cell of an atlas, so that interpolation and the first mip levels do not see the neighbour."""
@@ -84,7 +84,7 @@ def check_finite(path: Path, vertices: Float[np.ndarray, "V 3"], where: str = "v
 
 
 def mesh_from_contents(path: Path, contents: Contents) -> Mesh:
-    """One Mesh: only the vertices that faces use, in their order; one appearance (see `docs/conventions.md`, Files).
+    """One Mesh: only the vertices that faces use, in their order; one appearance.
 
     Pictures or several textures become one atlas; vertex colours times the material's colour become VertexColors;
     colours of faces or materials without a texture become FaceColors; a file that says nothing about colour gives None.

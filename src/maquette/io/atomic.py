@@ -23,7 +23,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a folder; give the path of a file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{target}: its folder cannot be made: {error.strerror}") from error
     # The random part comes first and the name is cut, so that long names stay below the file system's limit of 255
     # bytes.
     temporary = target.parent / f".tmp-{secrets.token_hex(6)}-{target.stem[:40]}{target.suffix}"

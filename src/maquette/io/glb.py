@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from maquette.io.atomic import write_bytes
 from maquette.io.colors import linear_from_srgb
 from maquette.io.pictures import encode_png
+from maquette.io.rows import unique_rows
 from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors
 from maquette.shapes.points import PointCloud
 
@@ -177,13 +178,12 @@ def _split(faces: Int[np.ndarray, "F 3"], columns: list[np.ndarray]) -> tuple[np
 
     The order is that of the vertices, so a mesh without splits keeps its numbering.
     """
-    rows = np.concatenate([faces.reshape(-1, 1).astype(np.int64), *((c + 0.0).view(np.int32) for c in columns)], -1)
-    order = np.lexsort(rows.T[::-1])
-    fresh = np.ones(len(order), bool)
-    fresh[1:] = (rows[order][1:] != rows[order][:-1]).any(-1)
-    corner = np.empty(len(order), np.int64)
-    corner[order] = np.cumsum(fresh) - 1
-    return order[fresh], corner
+    bits = [(c.astype(np.float32) + np.float32(0)).view(np.int32) for c in columns]
+    first, corner = unique_rows(np.concatenate([faces.reshape(-1, 1), *bits], -1))
+    by_vertex = np.argsort(faces.reshape(-1)[first], kind="stable")
+    rank = np.empty_like(by_vertex)
+    rank[by_vertex] = np.arange(len(first))
+    return first[by_vertex], rank[corner]
 
 
 def corner_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3 3"]:
@@ -199,8 +199,7 @@ def corner_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
     ).astype(np.float64)
     size = np.linalg.norm(area, axis=-1, keepdims=True)
     unit = np.divide(area, size, out=np.zeros_like(area), where=size > 0)
-    _, place = np.unique(vertices + 0.0, axis=0, return_inverse=True)
-    place = place.reshape(-1)[faces].reshape(-1)
+    place = unique_rows(vertices)[1][faces].reshape(-1)
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place)
     starts = np.cumsum(counts) - counts

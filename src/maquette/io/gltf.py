@@ -37,6 +37,9 @@ _COMPRESSED = {
     "KHR_meshopt_compression": "meshopt",
 }
 
+MOST_WITHOUT_DATA = 1_000_000
+"""Values of an accessor that no bytes stand behind: zeros, by the standard."""
+
 
 @dataclass(eq=False)
 class _Document:
@@ -506,7 +509,7 @@ def _picture(document: _Document, texture: dict) -> tuple[np.ndarray, bool] | No
         image = document.item("images", source)
         try:
             if "bufferView" in image:
-                data, name = _view(document, image["bufferView"])[0], f"picture {source}"
+                data, name = bytes(_view(document, image["bufferView"])[0]), f"picture {source}"
             else:
                 uri = image.get("uri")
                 if not isinstance(uri, str):
@@ -539,7 +542,7 @@ def _buffer(document: _Document, index: Any) -> bytes:
     return document.buffers[index]
 
 
-def _view(document: _Document, index: Any) -> tuple[bytes, int | None]:
+def _view(document: _Document, index: Any) -> tuple[memoryview, int | None]:
     """The bytes of a buffer view and its stride."""
     view, where = document.item("bufferViews", index), f"bufferView {index}"
     for key, name in _COMPRESSED.items():
@@ -550,7 +553,7 @@ def _view(document: _Document, index: Any) -> tuple[bytes, int | None]:
     if start + length > len(data):
         raise document.wrong(f"{where} ends at byte {start + length}, its buffer has {len(data)}")
     stride = document.count(view, "byteStride", where, 0)
-    return data[start : start + length], stride or None
+    return memoryview(data)[start : start + length], stride or None
 
 
 def _accessor_count(document: _Document, index: Any) -> int:
@@ -570,7 +573,7 @@ def _accessor(document: _Document, index: Any, *, integer: bool = False) -> np.n
     if "bufferView" in accessor:
         values = _strided(document, accessor, where, dtype, (count, width))
     else:
-        if count > MOST_ELEMENTS:
+        if count > MOST_WITHOUT_DATA:
             raise document.wrong(f"{where}: {count} values without data")
         values = np.zeros((count, width), dtype)
     if "sparse" in accessor:

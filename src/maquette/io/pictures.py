@@ -54,7 +54,10 @@ def read_picture(path: str | Path) -> Float[Tensor, "H W 4"]:
 
 def decode_texture(data: bytes, name: str) -> UInt8[np.ndarray, "H W 4"]:
     """A texture as 8-bit RGBA, rows from the top, as it lies in the file (no EXIF turn); OSError with `name` first."""
-    return np.round(_rgba(_open(data, name), name, turn=False) * 255).astype(np.uint8)
+    image = _open(data, name)
+    if image.mode.startswith(("I", "F")):
+        return np.round(_rgba(image, name, turn=False) * 255).astype(np.uint8)
+    return np.asarray(_loaded(image, name, turn=False).convert("RGBA"))
 
 
 def write_picture(image: Float[Tensor, "H W C"], path: str | Path) -> None:
@@ -125,7 +128,8 @@ def _too_large(name: str, pixels: int | None) -> str:
     return f"{name}: {count} pixels; the limit is {LARGEST // 1_000_000} million, make it smaller first"
 
 
-def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
+def _loaded(image, name: str, *, turn: bool):
+    """The picture decoded, upright if `turn`, in a mode whose pixels mean grey, RGB or a palette."""
     from PIL import ImageOps
 
     with warnings.catch_warnings():
@@ -134,18 +138,21 @@ def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
             image.load()
             if turn:
                 image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):
-                grey = np.asarray(image).astype(np.float32)
-                # "F" holds 0..1 by custom; 16-bit greys open as I;16 or, in some formats, as 32-bit I with 16-bit
-                # values.
-                grey = grey if image.mode == "F" else grey / 65535
-                rgb = np.nan_to_num(np.repeat(grey[..., None], 3, -1)).clip(0, 1)
-                return np.concatenate([rgb, np.ones_like(rgb[..., :1])], -1)
-            if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-                image = image.convert("RGB")
-            return np.asarray(image.convert("RGBA")).astype(np.float32) / 255
+            return image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
         except _BROKEN as error:
             raise OSError(f"{name}: truncated or broken picture: {_one_line(error)}") from error
+
+
+def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
+    image = _loaded(image, name, turn=turn)
+    if image.mode.startswith(("I", "F")):
+        grey = np.asarray(image).astype(np.float32)
+        # "F" holds 0..1 by custom; 16-bit greys open as I;16 or, in some formats, as 32-bit I with 16-bit values.
+        grey = np.nan_to_num(grey if image.mode == "F" else grey / 65535).clip(0, 1)
+        return np.stack([grey, grey, grey, np.ones_like(grey)], -1)
+    pixels = np.asarray(image.convert("RGBA")).astype(np.float32)
+    pixels /= 255
+    return pixels
 
 
 def _deep_png(data: bytes) -> Float[np.ndarray, "H W 4"] | None:

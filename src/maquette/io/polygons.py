@@ -6,7 +6,7 @@ Letters: C corners of all polygons in a row, P polygons, T triangles, V vertices
 import numpy as np
 from jaxtyping import Float, Int
 
-LARGEST_CLIPPED = 10_000
+LARGEST_CLIPPED = 1000
 """Ear clipping is quadratic; a polygon with more corners becomes a fan."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from maquette.io.assemble import Contents, mesh_from_contents
 from maquette.io.atomic import write_bytes
 from maquette.io.references import read_file
+from maquette.io.rows import unique_rows
 from maquette.shapes.mesh import Mesh
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -27,13 +28,9 @@ def read_stl(path: Path) -> Mesh:
         corners = _ascii(path, data)
     if len(corners) == 0:
         raise OSError(f"{path}: holds no faces")
-    flat = corners.reshape(-1, 3) + 0.0  # -0.0 and 0.0 are one place
-    _, first, inverse = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # vertices in the order in which the file shows them
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    faces = rank[inverse.reshape(-1)].reshape(-1, 3)
-    return mesh_from_contents(path, Contents(vertices=flat[first[order]].astype(np.float64), faces=faces))
+    flat = corners.reshape(-1, 3)
+    first, vertex = unique_rows(flat)
+    return mesh_from_contents(path, Contents(vertices=flat[first].astype(np.float64), faces=vertex.reshape(-1, 3)))
 
 
 def _binary(path: Path, data: bytes, count: int) -> np.ndarray:
