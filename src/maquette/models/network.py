@@ -46,7 +46,7 @@ class TrioConfig:
     encoder: EncoderConfig = SmallEncoder()
     voxels: VoxelsHead = VoxelsHead(full_weight=2.0)
     points: PointsHead = PointsHead()
-    mesh: MeshHead = MeshHead()
+    mesh: MeshHead = MeshHead(smooth=0.03)
     voxels_share: float = 0.25
     """Share of every batch that the voxels learn from: three-dimensional convolutions cost the most."""
     mesh_share: float = 0.5
@@ -55,7 +55,7 @@ class TrioConfig:
 
 ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | TrioConfig
 
-WEIGHTS = {"voxels": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.02}
+WEIGHTS = {"voxels": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.05}
 """Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1."""
 
 
