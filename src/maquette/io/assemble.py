@@ -5,6 +5,7 @@ Letters: V vertices, F faces, M materials; an atlas is made of cells, one for ea
 
 import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ GUTTER = 4
 """Pixels around each cell of an atlas, so that interpolation and the first mip levels do not see the neighbour."""
 MOST_REPEATS = 64
 """Repeats of a texture within one face that are baked; beyond, the texture's mean colour stands for it."""
+MOST_SHADES = 65_536
+"""Plain colours in an atlas; more are rounded."""
 LARGEST_ATLAS = 8192
 """Pixels along a side; above it the pictures are made smaller, with a warning."""
 
@@ -90,8 +93,6 @@ def mesh_from_contents(path: Path, contents: Contents) -> Mesh:
     colours of faces or materials without a texture become FaceColors; a file that says nothing about colour gives None.
     Faces without area stay.
     """
-    for note in contents.notes:
-        warnings.warn(f"load: {path}: {note}", stacklevel=3)
     if len(contents.faces) == 0:
         raise OSError(f"{path}: holds no faces")
     if max(len(contents.faces), len(contents.vertices)) > MOST_ELEMENTS:
@@ -99,7 +100,9 @@ def mesh_from_contents(path: Path, contents: Contents) -> Mesh:
     check_indices(path, contents.faces, len(contents.vertices))
     contents = _with_used_vertices(contents)
     check_finite(path, contents.vertices)
-    contents, appearance = _appearance(path, contents)
+    notes = list(contents.notes)
+    contents, appearance = _appearance(contents, notes)
+    _say(path, notes)
     return Mesh(
         vertices=torch.from_numpy(contents.vertices.astype(np.float32)),
         faces=torch.from_numpy(np.ascontiguousarray(contents.faces, np.int64)),
@@ -112,16 +115,23 @@ def points_from_file(
     points: Float[np.ndarray, "N 3"],
     colors: Float[np.ndarray, "N 3"] | None,
     normals: Float[np.ndarray, "N 3"] | None,
+    notes: Iterable[str] = (),
 ) -> PointCloud:
     """A PointCloud from what a file holds; OSError when it holds none or they are not finite."""
     if len(points) == 0:
         raise OSError(f"{path}: holds no faces and no points")
     check_finite(path, points, "points")
+    _say(path, notes)
     return PointCloud(
         points=torch.from_numpy(points.astype(np.float32)),
         colors=None if colors is None else torch.from_numpy(_unit(colors).astype(np.float32)),
         normals=None if normals is None else torch.from_numpy(np.nan_to_num(normals).astype(np.float32)),
     )
+
+
+def _say(path: Path, notes: Iterable[str]) -> None:
+    for note in notes:  # the line that called `load`: load, the format's reader, a function above, and this one
+        warnings.warn(f"load: {path}: {note}", stacklevel=5)
 
 
 def _unit(colors: np.ndarray) -> np.ndarray:
@@ -143,7 +153,7 @@ def _with_used_vertices(contents: Contents) -> Contents:
     )
 
 
-def _appearance(path: Path, contents: Contents) -> tuple[Contents, VertexColors | FaceColors | Texture | None]:
+def _appearance(contents: Contents, notes: list[str]) -> tuple[Contents, VertexColors | FaceColors | Texture | None]:
     """The one appearance, and the contents again: vertices that two materials tint differently are split."""
     count = len(contents.faces)
     material = np.zeros(count, np.int64) if contents.material is None else contents.material
@@ -160,18 +170,16 @@ def _appearance(path: Path, contents: Contents) -> tuple[Contents, VertexColors 
 
     if contents.face_colors is not None:
         if colors is not None:
-            warnings.warn(
-                f"load: {path}: has colours of vertices and of faces; those of the faces are kept", stacklevel=4
-            )
+            notes.append("has colours of vertices and of faces; those of the faces are kept")
         return contents, FaceColors(torch.from_numpy(_unit(contents.face_colors).astype(np.float32)))
     base = np.array([m.color or (1.0, 1.0, 1.0) for m in materials])
     if pictured.any():
         if colors is not None and not (colors[contents.faces[pictured]] == 1).all():
-            warnings.warn(f"load: {path}: vertex colours over a texture are left out", stacklevel=4)
+            notes.append("vertex colours over a texture are left out")
         plain = base[material]
         if colors is not None:
             plain = tinted(plain, colors[contents.faces].mean(1))
-        return contents, _texture(path, materials, material, uv, pictured, plain)
+        return contents, _texture(materials, material, uv, pictured, plain, notes)
     if colors is not None:
         contents, owner = _split_by_color(contents, base, material)
         colors = _unit(contents.vertex_colors) if contents.vertex_colors is not None else colors
@@ -217,12 +225,12 @@ class _Cell:
 
 
 def _texture(
-    path: Path,
     materials: list[Material],
     material: np.ndarray,
     uv: np.ndarray,
     pictured: np.ndarray,
     plain: np.ndarray,
+    notes: list[str],
 ) -> Texture:
     # Materials that look the same (one picture under one colour) share a cell; kits often have dozens.
     looks: dict[tuple, list[int]] = {}
@@ -240,10 +248,14 @@ def _texture(
     for indices in looks.values():
         m = materials[indices[0]]
         faces = np.flatnonzero(pictured & np.isin(material, indices))
-        cells += _picture_cells(path, m, faces, uv[faces])
+        cells += _picture_cells(m, faces, uv[faces], notes)
     rest = np.flatnonzero(~pictured)
     if len(rest):
-        solid, owner = np.unique(np.round(_unit(plain[rest]) * 255).astype(np.uint8), axis=0, return_inverse=True)
+        shades = np.round(_unit(plain[rest]) * 255).astype(np.uint8)
+        solid, owner = np.unique(shades, axis=0, return_inverse=True)
+        if len(solid) > MOST_SHADES:
+            notes.append(f"{len(solid)} colours beside a texture are rounded to 5 bits a channel")
+            solid, owner = np.unique(shades // 8 * 8 + 4, axis=0, return_inverse=True)
         side = 8 if len(solid) <= 1024 else 1
         for number, pixel in enumerate(solid):
             faces = rest[owner.reshape(-1) == number] if len(solid) <= 1024 else rest[:0]
@@ -253,7 +265,7 @@ def _texture(
             groups = np.split(rest[order], np.cumsum(np.bincount(owner.reshape(-1), minlength=len(solid)))[:-1])
             first = len(cells) - len(solid)
             cells[first:] = [replace(c, faces=g) for c, g in zip(cells[first:], groups, strict=True)]
-    return _atlas(path, cells, uv)
+    return _atlas(cells, uv, notes)
 
 
 def _look(materials: list[Material], looks: dict[tuple, list[int]]):
@@ -277,7 +289,7 @@ def _as_texture(uv: np.ndarray, pixels: np.ndarray) -> Texture:
     )
 
 
-def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -> list[_Cell]:
+def _picture_cells(m: Material, faces: np.ndarray, uv: np.ndarray, notes: list[str]) -> list[_Cell]:
     """The part of a texture's plane that faces look at, repeats included: one cell, and one plain cell for what repeats
     too often.
     """
@@ -294,9 +306,8 @@ def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -
     far = (np.abs(uv) > MOST_REPEATS).any((1, 2))
     cells = []
     if far.any():
-        warnings.warn(
-            f"load: {path}: {int(far.sum())} faces repeat a texture over {MOST_REPEATS} times; they get its mean",
-            stacklevel=7,
+        notes.append(
+            f"{int(far.sum())} faces repeat a texture more than {MOST_REPEATS} times; they get its mean colour"
         )
         mean = np.round(image.reshape(-1, 3).mean(0)).astype(np.uint8)
         cells.append(_Cell(faces[far], np.broadcast_to(mean, (8, 8, 3)), None))
@@ -312,7 +323,7 @@ def _picture_cells(path: Path, m: Material, faces: np.ndarray, uv: np.ndarray) -
     room = LARGEST_ATLAS - 2 * GUTTER
     fit = min(1.0, room / (width * repeats[0]), room / (height * repeats[1]))
     if fit < 1:
-        warnings.warn(f"load: {path}: a repeated texture is made smaller to fit {LARGEST_ATLAS} pixels", stacklevel=7)
+        notes.append(f"a repeated texture is made smaller to fit {LARGEST_ATLAS} pixels")
         image = _resized(image, fit)
         height, width = image.shape[:2]
     # Rows run from the top, v from the bottom.
@@ -344,8 +355,9 @@ def _resized(image: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BOX))
 
 
-def _atlas(path: Path, cells: list[_Cell], uv: np.ndarray) -> Texture:
+def _atlas(cells: list[_Cell], uv: np.ndarray, notes: list[str]) -> Texture:
     """Shelves of cells, tallest first, in a picture about as high as wide."""
+    smaller = False
     for _ in range(12):
         sizes = [(c.pixels.shape[1] + 2 * GUTTER, c.pixels.shape[0] + 2 * GUTTER) for c in cells]
         area = sum(w * h for w, h in sizes)
@@ -354,9 +366,9 @@ def _atlas(path: Path, cells: list[_Cell], uv: np.ndarray) -> Texture:
         if max(width, height) <= LARGEST_ATLAS:
             break
         cells = [replace(c, pixels=_resized(c.pixels, 0.7)) if c.uv is not None else c for c in cells]
-        warnings.warn(
-            f"load: {path}: textures are made smaller to fit one atlas of {LARGEST_ATLAS} pixels", stacklevel=7
-        )
+        smaller = True
+    if smaller:
+        notes.append(f"textures are made smaller to fit one atlas of {LARGEST_ATLAS} pixels")
     sheet = np.zeros((height, width, 3), np.uint8)
     out = np.zeros_like(uv)
     g = GUTTER

@@ -115,7 +115,7 @@ def read_gltf(path: Path) -> Mesh | PointCloud:
         return mesh_from_contents(path, _contents(document, triangles))
     if points.vertices:
         colors, normals = points.gathered(points.colors, 1.0), points.gathered(points.normals, 0.0)
-        return points_from_file(path, np.concatenate(points.vertices), colors, normals)
+        return points_from_file(path, np.concatenate(points.vertices), colors, normals, document.notes)
     if document.notes:
         raise OSError(f"{path}: holds no triangles and no points; {document.notes[0]}")
     raise OSError(f"{path}: holds no triangles and no points")

@@ -94,7 +94,7 @@ def read_obj(path: Path) -> Mesh | PointCloud:
             colors = np.where([[len(v) >= 6] for v in vertices], colors / 255, 1.0)
     if not sizes:
         same = len(normals) == len(vertices) and all(len(n) == 3 for n in normals)
-        return points_from_file(path, points, colors, np.array(normals) if same else None)
+        return points_from_file(path, points, colors, np.array(normals) if same else None, notes)
 
     try:
         corner, corner_uv = np.array(corners, np.int64), np.array(corner_uvs, np.int64)
