@@ -9,6 +9,7 @@ from maquette.metrics.protocols import (
     Target,
     ceiling,
     failure_of,
+    no_scores,
     score,
 )
 from maquette.metrics.scores import (
@@ -42,6 +43,7 @@ __all__ = [
     "macro",
     "match",
     "match_to_itself",
+    "no_scores",
     "normal_consistency",
     "score",
     "summarise",

@@ -150,10 +150,18 @@ def failure_of(shape: Shape, *, level: float = LEVEL) -> str | None:
     return empty
 
 
+def no_scores(protocol: ScoringProtocol, predicted: Shape, target: Target, failure: str) -> Scores:
+    """What a failure scores: 0 for precision, recall, F and (voxels under protocol maquette) IoU; nothing else."""
+    names = [f"{name}@{t:g}" for name in ("F", "precision", "recall") for t in protocol.thresholds]
+    if isinstance(protocol, MaquetteProtocol) and isinstance(predicted, Voxels) and target.voxels is not None:
+        names.append("iou")
+    return Scores(dict.fromkeys(names, 0.0), failure)
+
+
 def _score_maquette(protocol: MaquetteProtocol, predicted: Shape, target: Target, generator: torch.Generator) -> Scores:
     failure = failure_of(predicted)
     if failure:
-        return _failed(protocol, failure, iou=isinstance(predicted, Voxels) and target.voxels is not None)
+        return no_scores(protocol, predicted, target, failure)
     truth = _true_points(target, protocol.points, generator)
     cloud = sample(predicted, protocol.points, generator=generator)
     matches = match(cloud.points, truth.points)
@@ -170,7 +178,7 @@ def _score_cmu2025(protocol: Cmu2025Protocol, predicted: Shape, target: Target, 
         surface = _course_surface(predicted)
         failure = failure_of(surface)
     if failure:
-        return _failed(protocol, failure, iou=False)
+        return no_scores(protocol, predicted, target, failure)
     count = surface.points.shape[-2] if isinstance(surface, PointCloud) else protocol.points
     truth = _true_points(target, count, generator)
     cloud = surface if isinstance(surface, PointCloud) else sample(surface, count, generator=generator)
@@ -228,8 +236,3 @@ def _normals(matches: Matches, predicted: PointCloud, truth: PointCloud) -> dict
     if predicted.normals is None or truth.normals is None:
         return {}
     return {"normal_consistency": float(normal_consistency(matches, predicted.normals, truth.normals))}
-
-
-def _failed(protocol: ScoringProtocol, failure: str, *, iou: bool) -> Scores:
-    names = [f"{name}@{t:g}" for name in ("F", "precision", "recall") for t in protocol.thresholds]
-    return Scores(dict.fromkeys(names, 0.0) | ({"iou": 0.0} if iou else {}), failure)

@@ -14,8 +14,6 @@ from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
 """Distances the reference holds at a time."""
-CELLS = 32
-"""Cells along each edge of the grid that bounds a query set's distances from below."""
 
 
 def nearest_sets(
@@ -57,7 +55,7 @@ def nearest_sets_reference(
 def _nearest_sets_numba(
     queries: Float[Tensor, "Q N 3"], sets: Float[Tensor, "T M 3"], k: int
 ) -> tuple[Int64[Tensor, "Q {k}"], Float[Tensor, "Q {k}"]]:
-    from maquette.ops.nearest_sets_numba import search
+    from maquette.ops.nearest_sets_numba import CELLS, search
 
     low = torch.minimum(queries.amin((0, 1)), sets.amin((0, 1)))
     edge = float((torch.maximum(queries.amax((0, 1)), sets.amax((0, 1))) - low).max()) / CELLS

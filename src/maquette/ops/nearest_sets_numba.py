@@ -10,42 +10,31 @@ import numpy as np
 from numba import njit
 
 CELLS = 32
-LANES = 32
+"""Along each edge of the grid."""
 SLACK = np.float32(1 - 1e-4)
 """Bounds are shrunk by more than they can be rounded up."""
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def block_minima(xs, ys, zs, start, points, best):
-    """Squared distances from LANES queries to their nearest of `points`."""
-    for lane in range(LANES):
-        best[lane] = np.float32(3e38)  # fast arithmetic knows no infinity
-    for j in range(points.shape[0]):
-        px, py, pz = points[j, 0], points[j, 1], points[j, 2]
-        for lane in range(LANES):
-            dx = xs[start + lane] - px
-            dy = ys[start + lane] - py
-            dz = zs[start + lane] - pz
-            best[lane] = min(best[lane], dx * dx + dy * dy + dz * dz)
+def least_squared(x, y, z, xs, ys, zs):
+    """Squared distance from one point to the nearest of many: a reduction that runs in SIMD lanes."""
+    best = np.float32(3e38)  # fast arithmetic knows no infinity
+    for j in range(xs.shape[0]):
+        dx = x - xs[j]
+        dy = y - ys[j]
+        dz = z - zs[j]
+        d = dx * dx + dy * dy + dz * dz
+        best = d if d < best else best
+    return best
 
 
 @njit(nogil=True, cache=True)
-def split(points, xs, ys, zs):
-    """Coordinates in rows of their own; the last block is filled up with the last point."""
-    n = points.shape[0]
-    for i in range(xs.shape[0]):
-        j = min(i, n - 1)
-        xs[i], ys[i], zs[i] = points[j, 0], points[j, 1], points[j, 2]
-
-
-@njit(nogil=True, cache=True)
-def direction(xs, ys, zs, n, points, best, so_far, limit):
-    """`so_far` plus the mean squared distance of n queries to `points`; infinity as soon as it must exceed `limit`."""
+def direction(ax, ay, az, bx, by, bz, so_far, limit):
+    """`so_far` plus the mean squared distance from points a to points b; infinity as soon as it must exceed `limit`."""
+    n = ax.shape[0]
     total = 0.0
-    for start in range(0, n, LANES):
-        block_minima(xs, ys, zs, start, points, best)
-        for lane in range(min(LANES, n - start)):
-            total += best[lane]
+    for i in range(n):
+        total += least_squared(ax[i], ay[i], az[i], bx, by, bz)
         if so_far + total / n > limit:
             return np.inf
     return so_far + total / n
@@ -61,9 +50,9 @@ def bounds_of(sets, low, edge, field, bound):
             x = (sets[t, j, 0] - low[0]) / edge
             y = (sets[t, j, 1] - low[1]) / edge
             z = (sets[t, j, 2] - low[2]) / edge
-            i, k, l = min(int(x), CELLS - 1), min(int(y), CELLS - 1), min(int(z), CELLS - 1)
-            dx, dy, dz = x - i - np.float32(0.5), y - k - np.float32(0.5), z - l - np.float32(0.5)
-            gap = field[(i * CELLS + k) * CELLS + l] - edge * math.sqrt(dx * dx + dy * dy + dz * dz)
+            cx, cy, cz = min(int(x), CELLS - 1), min(int(y), CELLS - 1), min(int(z), CELLS - 1)
+            dx, dy, dz = x - cx - np.float32(0.5), y - cy - np.float32(0.5), z - cz - np.float32(0.5)
+            gap = field[(cx * CELLS + cy) * CELLS + cz] - edge * math.sqrt(dx * dx + dy * dy + dz * dz)
             gap = max(gap, np.float32(0))
             total += gap * gap
         bound[t] = total / m * SLACK
@@ -74,24 +63,17 @@ def search(lo, hi, queries, sets, low, edge, indices, values):
     """Query sets `lo..hi-1`."""
     n, m, k = queries.shape[1], sets.shape[1], indices.shape[1]
     cells = CELLS * CELLS * CELLS
-    cx, cy, cz = np.empty(cells, np.float32), np.empty(cells, np.float32), np.empty(cells, np.float32)
-    for cell in range(cells):
-        cx[cell] = low[0] + (cell // (CELLS * CELLS) + np.float32(0.5)) * edge
-        cy[cell] = low[1] + (cell // CELLS % CELLS + np.float32(0.5)) * edge
-        cz[cell] = low[2] + (cell % CELLS + np.float32(0.5)) * edge
     field = np.empty(cells, np.float32)
     bound = np.empty(sets.shape[0], np.float32)
-    best = np.empty(LANES, np.float32)
-    rows = (n + LANES - 1) // LANES * LANES
-    qx, qy, qz = np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows, np.float32)
-    rows = (m + LANES - 1) // LANES * LANES
-    sx, sy, sz = np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows, np.float32)
+    query, other = np.empty((3, n), np.float32), np.empty((3, m), np.float32)
     for q in range(lo, hi):
-        split(queries[q], qx, qy, qz)
-        for start in range(0, cells, LANES):
-            block_minima(cx, cy, cz, start, queries[q], best)
-            for lane in range(LANES):
-                field[start + lane] = math.sqrt(best[lane])
+        for i in range(n):
+            query[0, i], query[1, i], query[2, i] = queries[q, i, 0], queries[q, i, 1], queries[q, i, 2]
+        for cell in range(cells):
+            x = low[0] + (cell // (CELLS * CELLS) + np.float32(0.5)) * edge
+            y = low[1] + (cell // CELLS % CELLS + np.float32(0.5)) * edge
+            z = low[2] + (cell % CELLS + np.float32(0.5)) * edge
+            field[cell] = math.sqrt(least_squared(x, y, z, query[0], query[1], query[2]))
         bounds_of(sets, low, edge, field, bound)
         values[q] = np.inf
         indices[q] = -1
@@ -99,12 +81,14 @@ def search(lo, hi, queries, sets, low, edge, indices, values):
             limit = values[q, k - 1]
             if bound[t] > limit:
                 break
-            split(sets[t], sx, sy, sz)
-            distance = direction(qx, qy, qz, n, sets[t], best, bound[t], limit)
-            if distance == np.inf:
+            for i in range(m):
+                other[0, i], other[1, i], other[2, i] = sets[t, i, 0], sets[t, i, 1], sets[t, i, 2]
+            # The bound stands for the direction from the set to the query until that is computed.
+            there = direction(query[0], query[1], query[2], other[0], other[1], other[2], bound[t], limit)
+            if there == np.inf:
                 continue
-            distance = direction(sx, sy, sz, m, queries[q], best, distance - bound[t], limit)
-            distance = np.float32(distance)
+            both = direction(other[0], other[1], other[2], query[0], query[1], query[2], there - bound[t], limit)
+            distance = np.float32(both)
             i = k
             while i > 0 and (distance < values[q, i - 1] or (distance == values[q, i - 1] and t < indices[q, i - 1])):
                 i -= 1

@@ -1,0 +1,197 @@
+"""`maquette evaluate RUN`: measure a network, and beside it everything it must beat.
+
+Read `evaluate_run` from top to bottom. Each object is seen in one view that follows from its id, so two evaluations
+look at the same pictures; its random draws follow from (seed, id, method), so a score depends on nothing else.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from maquette.console import bar
+from maquette.data.dataset import Dataset, Entry, of_split, open_dataset
+from maquette.data.pack import Pack, pack
+from maquette.evaluate.baselines import (
+    MeanShape,
+    load_mean_shapes,
+    mean_shapes,
+    oracle,
+    oracle_points,
+    retrieve,
+    save_mean_shapes,
+)
+from maquette.evaluate.report import Evaluation, print_evaluation, write_evaluation
+from maquette.evaluate.scoring import Answers, look, score_objects
+from maquette.metrics import PROTOCOLS, Cmu2025Protocol
+from maquette.models import Run, load_run
+from maquette.version import __version__
+
+BASELINES_FILE = "baselines.npz"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Measure a trained network beside the ceiling, the mean shape, retrieval and the oracle.
+
+    Each object is seen in one view: the first 8 bytes of the SHA-256 of its id, modulo the number of its views.
+    """
+
+    run: tyro.conf.Positional[Path | None] = None
+    """Run folder; without one, the network that comes with Maquette."""
+    data: Path | None = None
+    """Data set to measure on; the one of the training unless told."""
+    split: Literal["train", "val", "test", "all"] = "test"
+    labelled: bool = False
+    """Only objects whose category is known."""
+    protocol: Literal["maquette", "cmu2025"] = "maquette"
+    points: int | None = None
+    """Points on each surface where the protocol leaves them open (cmu2025: 1000)."""
+    train_data: Path | None = None
+    """Data set for mean shapes, retrieval and oracle; the one of the training unless told."""
+    out: Path | None = None
+    """Folder for scores.json, scores.csv and fscore.png; RUN/evaluation unless told. Existing files are replaced."""
+    limit: int | None = None
+    """Measure only so many objects, evenly spread over the split."""
+    seed: int = 0
+    """Of the points drawn."""
+    device: str = "cpu"
+    """A torch device for the network: cpu, cuda, cuda:1, mps."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"evaluate: limit is {self.limit}; measure at least one object")
+        if self.points is not None and self.protocol != "cmu2025":
+            raise ValueError(f"evaluate: protocol {self.protocol} fixes its points; leave --points out")
+        if self.run is None and self.out is None:
+            raise ValueError("evaluate: the bundled network has no folder for results; give --out")
+
+
+def evaluate_run(config: EvaluateConfig) -> Evaluation:
+    """Score every representation and every baseline, print the table, write the files."""
+    began = time.perf_counter()
+    protocol = Cmu2025Protocol(config.points) if config.points is not None else PROTOCOLS[config.protocol]
+    run = load_run(config.run)
+    model = run.model.to(config.device)
+    data = data_of_training(run, config.data)
+    if data is None:
+        raise ValueError(f"evaluate: {run.folder} does not say what it was trained on; give --data")
+    dataset = open_dataset(data)
+    requested = objects_to_measure(dataset, config)
+    entries = spread(requested, config.limit)
+    out = run.folder / "evaluation" if config.out is None else config.out
+    training_data = data_of_training(run, config.train_data)
+
+    with bar() as progress:
+
+        def phase(name: str, total: int | None, note: str = "objects"):
+            if progress.disable:
+                progress.console.print(f"{name}: {total or ''} {note}", highlight=False)
+            task = progress.add_task(name, total=total, note=note)
+            return lambda done: progress.update(task, advance=done)
+
+        seen = look(model, dataset, entries, phase("looking", len(entries), "pictures"))
+        training, missing = open_training(training_data, model.picture_size, phase)
+        if training is None or training_data is None:
+            means, missing = known_mean_shapes(run, out, missing)
+            answers = Answers(means)
+        else:
+            categories = {entry.category for entry in training.entries} - {""}
+            means = mean_shapes(training, phase("mean shapes", len(categories), "categories"))
+            advance = phase("retrieval", len(training.views), "views")
+            retrieved = retrieve(model, training, seen.features, seen.thumbnails, advance)
+            truths = torch.stack([oracle_points(dataset.truth(entry).points) for entry in entries])
+            best = oracle(truths, training, phase("oracle", len(entries)))
+            answers = Answers(means, open_dataset(training_data), training.entries, retrieved, best)
+        advance = phase("scoring", len(entries))
+        rows = tuple(score_objects(model, dataset, entries, seen, answers, protocol, config.seed, advance))
+
+    facts = {
+        "run": facts_of_run(run),
+        "data": {"path": str(data), "name": dataset.name, "split": config.split, "frame": dataset.frame}
+        | {"labelled_only": config.labelled, "requested": len(requested), "evaluated": len(entries)}
+        | {"view": "SHA-256 of the id, first 8 bytes, modulo the views"},
+        "training_data": {"path": None if training_data is None else str(training_data)}
+        | ({} if training is None else {"objects": len(training.entries), "views": len(training.views)}),
+        "missing": missing,
+        "seed": config.seed,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    evaluation = Evaluation(protocol, model.representations, rows, facts)
+    if training is not None:
+        save_mean_shapes(out / BASELINES_FILE, means)
+    write_evaluation(evaluation, out)
+    print_evaluation(evaluation, out)
+    return evaluation
+
+
+def data_of_training(run: Run, told: Path | None) -> Path | None:
+    """`told`, or the data set that the run's configuration names, which may not be there any more."""
+    if told is not None:
+        return told
+    path = run.settings.get("train", {}).get("data")
+    return None if path is None else Path(path)
+
+
+def objects_to_measure(dataset: Dataset, config: EvaluateConfig) -> tuple[Entry, ...]:
+    """The split's objects in the order of their ids, those with a category if only they are wanted."""
+    entries = sorted(of_split(dataset.entries, config.split), key=lambda entry: entry.id)
+    if not entries:
+        splits = ", ".join(sorted({entry.split for entry in dataset.entries}))
+        raise ValueError(
+            f"evaluate: {dataset.name} has no object of split {config.split!r}, only of {splits}; choose --split, "
+            "`all` takes every object"
+        )
+    if config.labelled:
+        entries = [entry for entry in entries if entry.category]
+        if not entries:
+            raise ValueError(f"evaluate: no object of {dataset.name} has a category; leave --labelled out")
+    return tuple(entries)
+
+
+def spread(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
+    """At most `limit` of the entries, evenly spaced."""
+    count = len(entries) if limit is None else min(limit, len(entries))
+    return tuple(entries[i * len(entries) // count] for i in range(count))
+
+
+def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, list[str]]:
+    """The packed training split, or None and why it is not there."""
+    if data is None:
+        return None, ["the run does not say what it was trained on; give --train-data"]
+    if not data.is_dir():
+        return None, [f"the training data {data} is not there; give --train-data"]
+    advance = phase("packing", None)
+    told = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        advance(done - told)
+        told = done
+
+    return pack(data, "train", size, progress=report), []
+
+
+def known_mean_shapes(run: Run, out: Path, missing: list[str]) -> tuple[dict[str, MeanShape], list[str]]:
+    """Mean shapes that an earlier evaluation saved, and in words what is missing."""
+    missing = [f"no retrieval and no oracle: {reason}" for reason in missing]
+    for folder in (out, run.folder, run.folder / "evaluation"):
+        if (folder / BASELINES_FILE).is_file():
+            return load_mean_shapes(folder / BASELINES_FILE), missing
+    return {}, [*missing, f"no mean shape: {run.folder} holds no {BASELINES_FILE}; give --train-data"]
+
+
+def facts_of_run(run: Run) -> dict[str, object]:
+    model = run.settings.get("model", {})
+    return {
+        "folder": str(run.folder),
+        "model": model.get("type"),
+        "representations": list(run.model.representations),
+        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        "step": run.settings.get("step"),
+        "versions": {"maquette": __version__, "torch": torch.__version__, "trained_with": run.settings.get("maquette")},
+    }

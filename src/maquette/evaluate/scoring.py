@@ -1,0 +1,193 @@
+"""Every method's answer to every object, scored. Q objects to measure, D features."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from maquette.data.crop import crop_to_mask
+from maquette.data.dataset import Dataset, Entry, Truth
+from maquette.evaluate.baselines import MeanShape, Retrieved, thumbnails
+from maquette.metrics import MaquetteProtocol, Scores, ScoringProtocol, Target, ceiling, no_scores, score, voxel_iou
+from maquette.models import SingleView
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample
+
+NOTHING_SHOWN = "the picture shows no object"
+
+
+def fixed_view(entry: Entry) -> int:
+    """The view in which an object is measured: the first 8 bytes of the SHA-256 of its id, modulo its views."""
+    return int.from_bytes(hashlib.sha256(entry.id.encode()).digest()[:8], "big") % entry.views
+
+
+def generator_of(seed: int, *names: str) -> torch.Generator:
+    """A generator that follows from the seed and the names alone."""
+    digest = hashlib.sha256("/".join((str(seed), *names)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def target_of(truth: Truth) -> Target:
+    return Target(torch.from_numpy(truth.points), torch.from_numpy(truth.normals), torch.from_numpy(truth.voxels))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network and the untrained feature make of each object's fixed view."""
+
+    features: Float[Tensor, "Q D"]
+    thumbnails: Float[Tensor, "Q E"]
+    shown: tuple[bool, ...]
+    """False where the picture shows nothing."""
+
+
+@torch.inference_mode()
+def look(
+    model: SingleView, dataset: Dataset, entries: Sequence[Entry], advance: Callable[[int], object], *, batch: int = 64
+) -> Seen:
+    """Features of the fixed views, cropped as in training. A picture without an object goes in empty."""
+    size, device = model.picture_size, next(model.parameters()).device
+    features, small, shown = [], [], []
+    for start in range(0, len(entries), batch):
+        pictures = []
+        for entry in entries[start : start + batch]:
+            rgba = torch.from_numpy(dataset.view(entry, fixed_view(entry)).rgba.astype(np.float32) / 255)
+            shown.append(bool((rgba[..., 3] > 0.5).any()))
+            cropped = crop_to_mask(rgba, size).rgba if shown[-1] else torch.zeros(size, size, 4)
+            # Training pictures are kept in 8 bits after the crop, so these pass through 8 bits.
+            pictures.append((cropped * 255 + 0.5).floor() / 255)
+        images = torch.stack(pictures).permute(0, 3, 1, 2).to(device)
+        features.append(model.encode(images))
+        small.append(thumbnails(images))
+        advance(len(pictures))
+    return Seen(torch.cat(features), torch.cat(small), tuple(shown))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the baselines answer. Without the training set there are at most mean shapes."""
+
+    means: dict[str, MeanShape]
+    dataset: Dataset | None = None
+    """The training set, to read the answers from."""
+    training: Sequence[Entry] = ()
+    """Its objects, which the indices below count."""
+    retrieved: Retrieved | None = None
+    oracle: Int[Tensor, " Q"] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's scores of one object."""
+
+    entry: Entry
+    method: str
+    scores: Scores
+    answer: str = ""
+    """The training object that the method answered with, if it did."""
+
+    @property
+    def view(self) -> int:
+        return fixed_view(self.entry)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A baseline's shape."""
+
+    surface: Shape
+    cells: Bool[Tensor, "Z Y X"] | None
+    """Its solid, which for a training object is not made from the surface."""
+    name: str = ""
+    """The training object, if it is one."""
+
+
+@torch.inference_mode()
+def score_objects(
+    model: SingleView,
+    dataset: Dataset,
+    entries: Sequence[Entry],
+    seen: Seen,
+    answers: Answers,
+    protocol: ScoringProtocol,
+    seed: int,
+    advance: Callable[[int], object],
+) -> Iterator[Row]:
+    """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
+    surfaces = {name: mean.surface() for name, mean in answers.means.items()}
+    for start in range(0, len(entries), 32):
+        features = seen.features[start : start + 32]
+        predicted = {name: model.shapes(features, name) for name in model.representations}
+        for at, entry in enumerate(entries[start : start + 32], start):
+            target = target_of(dataset.truth(entry))
+            shown = seen.shown[at]
+            for name, shapes in predicted.items():
+                shape = to_cpu(shapes[at - start])
+                generator = generator_of(seed, entry.id, name)
+                if shown:
+                    scores = score(protocol, shape, target, generator=generator)
+                else:
+                    scores = no_scores(protocol, shape, target, NOTHING_SHOWN)
+                yield Row(entry, name, scores)
+            generator = generator_of(seed, entry.id, "ceiling")
+            yield Row(entry, "ceiling", ceiling(protocol, target, generator=generator))
+            if target.voxels is not None and "voxels" in model.representations:
+                voxels = Voxels(target.voxels.float(), torch.eye(4))
+                generator = generator_of(seed, entry.id, "ceiling_voxels")
+                yield Row(entry, "ceiling_voxels", score(protocol, voxels, target, generator=generator))
+            if entry.category in answers.means:
+                mean = answers.means[entry.category]
+                answer = Answer(surfaces[entry.category], mean.occupancy > mean.level)
+                yield answer_row(entry, "mean_shape", answer, target, protocol, seed)
+            if answers.retrieved is not None:
+                for name, index in answers.retrieved.by_feature().items():
+                    answer = training_object(answers, int(index[at])) if shown else None
+                    yield answer_row(entry, name, answer, target, protocol, seed)
+            if answers.oracle is not None:
+                answer = training_object(answers, int(answers.oracle[at]))
+                yield answer_row(entry, "oracle", answer, target, protocol, seed)
+            advance(1)
+
+
+def training_object(answers: Answers, index: int) -> Answer:
+    assert answers.dataset is not None
+    entry = answers.training[index]
+    target = target_of(answers.dataset.truth(entry))
+    return Answer(PointCloud(target.points, normals=target.normals), target.voxels, entry.id)
+
+
+def answer_row(
+    entry: Entry, method: str, answer: Answer | None, target: Target, protocol: ScoringProtocol, seed: int
+) -> Row:
+    """A baseline's scores. Points of a training object stand for its surface: as many are taken as of a surface."""
+    if answer is None:
+        cells = None if target.voxels is None else Voxels(target.voxels.float(), torch.eye(4))
+        return Row(entry, method, no_scores(protocol, cells or PointCloud(target.points), target, NOTHING_SHOWN))
+    generator = generator_of(seed, entry.id, method)
+    surface = answer.surface
+    if isinstance(surface, PointCloud):
+        surface = sample(surface, protocol.points, generator=generator)
+    scores = score(protocol, surface, target, generator=generator)
+    cells, truth = answer.cells, target.voxels
+    if (
+        isinstance(protocol, MaquetteProtocol)
+        and cells is not None
+        and truth is not None
+        and cells.shape == truth.shape
+    ):
+        iou = 0.0 if scores.failure else float(voxel_iou(cells, truth))
+        scores = replace(scores, values=scores.values | {"iou": iou})
+    return Row(entry, method, scores, answer.name)
+
+
+def to_cpu(shape: Shape) -> Shape:
+    match shape:
+        case Mesh(vertices, faces):
+            return Mesh(vertices.cpu(), faces.cpu())
+        case PointCloud(points):
+            return PointCloud(points.cpu())
+        case Voxels(occupancy, world_from_grid):
+            return Voxels(occupancy.cpu(), world_from_grid.cpu())
