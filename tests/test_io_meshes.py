@@ -17,6 +17,7 @@ from maquette.io import load, save, write_json
 from maquette.io.atomic import atomic_path
 from maquette.io.glb import corner_normals
 from maquette.io.polygons import triangulate
+from maquette.io.rows import unique_rows
 from maquette.shapes.mesh import FaceColors, FaceSamples, Mesh, Texture, VertexColors, colors_at, face_normals
 from maquette.shapes.points import PointCloud
 from maquette.shapes.primitives import cube, ico_sphere
@@ -454,6 +455,39 @@ def test_a_texture_under_a_factor_is_multiplied_as_light(tmp_path):
     torch.testing.assert_close(corner_colors(mesh), expected, atol=0.5 / 255, rtol=0)
 
 
+def test_the_top_of_a_gltf_picture_is_at_v_0_in_the_file_and_at_v_1_here(tmp_path):
+    """glTF 2.0, 3.8.3: (0, 0) is the upper left corner of the picture."""
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:4], picture[4:] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "t.png")
+
+    def change(document):
+        document["images"], document["textures"] = [{"uri": "t.png"}], [{"source": 0}]
+        document["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+        document["meshes"][0]["primitives"][0] |= {"material": 0, "attributes": {"POSITION": 0, "TEXCOORD_0": 2}}
+
+    mesh = load(gltf(tmp_path / "a.gltf", change, arrays=[np.full((4, 2), (0.5, 0.25), np.float32)]))
+    torch.testing.assert_close(mesh.appearance.uv, torch.tensor([0.5, 0.75]).expand(4, 3, 2))
+    assert corner_colors(mesh)[0, 0].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("wrap", "expected"), [(33071, [0, 0, 1]), (33648, [0, 0, 1]), (10497, [1, 0, 0])])
+def test_wrapping_modes_decide_what_is_seen_outside_the_picture(tmp_path, wrap, expected):
+    """At u = 1.25 of a picture, red left and blue right: repeated it is red, mirrored and clamped it is blue."""
+    picture = np.zeros((16, 16, 3), np.uint8)
+    picture[:, :8], picture[:, 8:] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "t.png")
+
+    def change(document):
+        document["images"], document["samplers"] = [{"uri": "t.png"}], [{"wrapS": wrap, "wrapT": wrap}]
+        document["textures"] = [{"source": 0, "sampler": 0}]
+        document["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+        document["meshes"][0]["primitives"][0] |= {"material": 0, "attributes": {"POSITION": 0, "TEXCOORD_0": 2}}
+
+    mesh = load(gltf(tmp_path / "a.gltf", change, arrays=[np.full((4, 2), (1.25, 0.5), np.float32)]))
+    torch.testing.assert_close(corner_colors(mesh)[0, 0], torch.tensor(expected, dtype=torch.float32))
+
+
 def test_strips_and_fans_become_triangles_that_face_the_same_way(tmp_path):
     square = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]
     for mode, order in ((5, [0, 1, 2, 3]), (6, [0, 1, 3, 2])):
@@ -588,6 +622,17 @@ def test_corner_normals_are_flat_on_a_box_and_round_on_a_sphere():
     normals = torch.from_numpy(corner_normals(ball.vertices.numpy(), ball.faces.numpy()))
     outward = torch.nn.functional.normalize(ball.corners(), dim=-1)
     assert (normals * outward).sum(-1).min() > 0.999
+
+
+def test_equal_rows_are_found_in_order_of_first_appearance():
+    table = np.array([[2.0, 1], [0.0, 5], [2, 1], [-0.0, 5], [1, 2]])
+    first, group = unique_rows(table)
+    assert (first.tolist(), group.tolist()) == ([0, 1, 4], [0, 1, 0, 1, 2])
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 12, (5000, 3))
+    first, group = unique_rows(table)
+    assert len(first) == len(np.unique(table, axis=0))
+    assert (table[first][group] == table).all()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
