@@ -54,3 +54,14 @@ def test_every_category_of_the_procedural_world_is_shown(run, tmp_path):
     said = run("04")
     assert all(category in said for category in CATEGORIES)
     assert (tmp_path / "world.png").is_file()
+
+
+def test_a_picture_becomes_a_solid_near_the_truth(run, tmp_path):
+    from maquette.models.runs import BUNDLED
+
+    if not (BUNDLED / "model.safetensors").is_file():
+        pytest.skip("needs the bundled weights: make weights")
+    score = float(run("05").rsplit("F-score@0.05 ", 1)[1].split()[0])
+    # The mean of all chairs, which needs no picture, stays below this.
+    assert score > 60
+    assert (tmp_path / "chair.glb").is_file()

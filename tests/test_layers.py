@@ -22,22 +22,27 @@ LAYERS = (
     "metrics",
     "io",
     "masks",
+    "alignment",
+    "texturing",
+    "page",
     "data",
     "models",
     "train",
     "evaluate",
     "reconstruct",
     "film",
+    "weights",
     "cli",
     "__main__",
 )
 """From the ground up: a module imports from its own layer and from those before it."""
 
+PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
 HEAVY = {"trimesh", "igl", "skimage", "plotly", "matplotlib", "av", "imageio", "tensorboard", "rich", "tyro", "numba"}
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {
     "rich": lambda module: module == "maquette.console",
-    "tyro": lambda module: module in {command.module for command in cli.COMMANDS.values()},
+    "tyro": lambda module: module in PROGRAMS,
     "numba": lambda module: "@njit" in source_of(module),
 }
 
