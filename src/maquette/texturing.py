@@ -132,7 +132,7 @@ def _trusted(picture: Float[Tensor, "H W 4"]) -> Float[Tensor, "3 H W"]:
 def _unhidden(
     points: Float[Tensor, "N 3"], camera: Camera, depth: Float[Tensor, "H W"], slack: float
 ) -> Float[Tensor, "N"]:
-    """1 for points on the surface that the camera sees, falling to 0 between one and two `slack` (world units) behind."""
+    """1 for points on the surface that is seen, falling to 0 between one and two `slack` (world units) behind it."""
     pixels = camera.project(points)
     own = camera.pixels_from_world(points)[:, 2]
     height, width = camera.size

@@ -1,0 +1,403 @@
+"""A picture in, a solid out: `reconstruct` for programs, `maquette reconstruct` for people.
+
+    from maquette.reconstruct import reconstruct
+    result = reconstruct("chair.png")
+    mq.save(result.mesh, "chair.glb")
+
+The way: picture -> mask -> square crop -> network -> shape and viewpoint -> camera -> colours.
+"""
+
+import errno
+import glob
+import math
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Float
+from torch import Tensor
+
+from maquette.alignment import aligned_camera
+from maquette.camera import Camera
+from maquette.data.crop import Crop, crop_to_mask
+from maquette.io import read_picture, save, save_video, write_json, write_picture
+from maquette.masks import Mask, cut_out, foreground
+from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
+from maquette.models.runs import Run, load_run
+from maquette.page import Card, Failure, solid_of, write_page
+from maquette.rendering import Ambient, Directional, Headlight, render, turntable
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
+from maquette.texturing import subdivided, textured, textured_points
+
+Representation = Literal["mesh", "points", "voxels"]
+REPRESENTATION: Representation = "mesh"
+"""What is predicted unless told."""
+CROP = 512
+"""Pixels a side of the crop from which colours are read."""
+VERTICES = 12_000
+"""Meshes are subdivided to at least this many, so that vertex colours hold the picture's detail."""
+SPECKS = 0.02
+"""Pieces of a voxel prediction smaller than this part of the largest are dropped."""
+GENTLE = (Ambient(0.78), Headlight(0.14), Directional((-0.4, -1.0, -0.6), 0.16))
+"""Lights for turntables: colours from a photograph already hold the photograph's light."""
+TINT = (0.10, 0.55, 0.75)
+"""Of the prediction in overlays."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2", ".tga", ".qoi")
+"""What is taken for a picture in a folder."""
+RECORD = "reconstruction.json"
+"""All numbers of a batch; also tells that a folder is the work of this program and may be replaced."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What one picture gave. The solid is in the frame of learning: y up, front +z, about 1 in diagonal."""
+
+    shape: Mesh | PointCloud
+    """Coloured from the picture: the mesh (of a predicted mesh or of voxels) or the points."""
+    predicted: Shape
+    """As the network gave it."""
+    camera: Camera
+    """Lays the shape over the crop."""
+    viewpoint: tuple[float, float, float]
+    """Predicted azimuth and elevation in radians, distance in object diagonals."""
+    mask: Mask
+    crop: Crop
+    novelty: Novelty | None
+    """Distance to the training pictures; None where the run does not hold their features."""
+
+    @property
+    def mesh(self) -> Mesh:
+        if not isinstance(self.shape, Mesh):
+            raise ValueError(
+                "mesh: the prediction is a point cloud; save `shape`, or reconstruct as 'mesh' or 'voxels'"
+            )
+        return self.shape
+
+
+def reconstruct(
+    picture: str | Path | Float[Tensor, "H W 4"],
+    *,
+    representation: Representation = REPRESENTATION,
+    run: Run | str | Path | None = None,
+) -> Reconstruction:
+    """The solid that a picture shows, coloured from the picture.
+
+    `picture` is a file or RGBA in 0..1; its object is marked by alpha or stands on a plain background. `run` is a
+    folder made by `maquette train`, or what `load_run` gave; None takes the network that comes with Maquette.
+    """
+    if not isinstance(run, Run):
+        run = load_run(None if run is None else Path(run))
+    rgba = picture if isinstance(picture, Tensor) else read_picture(picture)
+    return _reconstruct(rgba, representation, run, load_features(run.folder))
+
+
+@torch.no_grad()
+def _reconstruct(
+    rgba: Float[Tensor, "H W 4"], representation: Representation, run: Run, known: TrainingFeatures | None
+) -> Reconstruction:
+    mask = foreground(rgba)
+    cut = cut_out(rgba, mask)
+    crop = crop_to_mask(cut, CROP)
+    image = crop_to_mask(cut, run.model.picture_size).rgba.permute(2, 0, 1)[None]
+    features = run.model.encode(image)
+    predicted = run.model.shapes(features, representation)[0]
+    view = run.model.viewpoint(features)
+    viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
+    novelty = None if known is None else distance_to_training(features, known)[0]
+
+    if isinstance(predicted, PointCloud):
+        camera = aligned_camera(predicted.points, viewpoint, _box(crop), size=(CROP, CROP))
+        shape = textured_points(predicted, camera, crop.rgba)
+    else:
+        surface = predicted if isinstance(predicted, Mesh) else solid_surface(predicted)
+        camera = aligned_camera(surface.vertices, viewpoint, _box(crop), size=(CROP, CROP))
+        shape = textured(subdivided(surface, VERTICES), camera, crop.rgba)
+    return Reconstruction(shape, predicted, camera, viewpoint, mask, crop, novelty)
+
+
+def solid_surface(voxels: Voxels) -> Mesh:
+    """The surface of predicted occupancies, without small floating pieces.
+
+    At 0.5, or lower where a hesitant prediction has hardly a cell above it, so that every picture gives a solid.
+    """
+    from scipy import ndimage
+
+    occupancy = voxels.occupancy
+    least = max(8, round(0.002 * occupancy.numel()))
+    level = min(0.5, 0.99 * float(occupancy.flatten().topk(least).values[-1]))
+    labels, _ = ndimage.label((occupancy >= level).numpy())
+    areas = np.bincount(labels.reshape(-1))
+    areas[0] = 0
+    specks = (areas < SPECKS * areas.max())[labels] & (labels > 0)
+    # Around a dropped piece one more cell is emptied, or its half-full neighbours would stay as dust.
+    gone = ndimage.binary_dilation(specks, np.ones((3, 3, 3))) & ~((labels > 0) & ~specks)
+    kept = torch.where(torch.from_numpy(gone), 0.0, occupancy)
+    return to_mesh(Voxels(kept, voxels.world_from_grid), level=level)
+
+
+def _box(crop: Crop) -> tuple[float, float, float, float]:
+    """(x0, y0, x1, y1) of the object in the crop's pixels."""
+    solid = crop.rgba[..., 3] > 0.5
+    rows, columns = solid.any(1).nonzero(), solid.any(0).nonzero()
+    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
+
+
+@dataclass(frozen=True)
+class ReconstructConfig:
+    """Pictures to solids: GLB, OBJ, PLY, a turntable for each, and one page for all."""
+
+    photos: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures, folders of pictures, or patterns such as 'photos/*.png'."""
+    out: Path
+    """Folder of the results; must not exist, unless `force`."""
+    representation: Annotated[Representation, tyro.conf.arg(name="as")] = REPRESENTATION
+    """What is predicted. Points are saved as points."""
+    run: Path | None = None
+    """Folder of a training run; the bundled network unless told."""
+    force: bool = False
+    """Replace the results in `out`, once the new ones are complete."""
+    turntable_frames: int = 36
+    """Pictures of one turn."""
+
+    def __post_init__(self):
+        if not self.photos:
+            raise ValueError("reconstruct: no pictures; give files, folders or patterns")
+        if self.turntable_frames < 1:
+            raise ValueError(f"reconstruct: turntable_frames is {self.turntable_frames}; give at least 1")
+
+
+def reconstruct_pictures(config: ReconstructConfig) -> None:
+    """Reconstruct a batch into a folder that appears whole at the end; a ValueError says how many pictures failed."""
+    pictures, failures = find_pictures(config.photos)
+    _check_out(config, pictures)
+    run = load_run(config.run)
+    known = load_features(run.folder)
+    if config.representation not in run.model.representations:
+        choices = ", ".join(run.model.representations)
+        raise ValueError(f"reconstruct: the run {run.folder} predicts {choices}, not {config.representation}")
+    for failure in failures:
+        _complain(failure)
+    cards: list[Card] = []
+    records: list[dict] = []
+    with _replacing(config.out, force=config.force) as folder:
+        for path, name in zip(pictures, folder_names(pictures), strict=True):
+            started = time.perf_counter()
+            try:
+                result = _reconstruct(read_picture(path), config.representation, run, known)
+            except (OSError, ValueError, MemoryError) as error:
+                failures.append(Failure(str(path), _reason(error, path)))
+                _complain(failures[-1])
+                continue
+            seconds = time.perf_counter() - started
+            card, record = _write_one(result, folder, name, str(path), seconds, config.turntable_frames)
+            cards.append(card)
+            records.append(record)
+            notes = [f"outside the training categories ({record['novelty']:.2f})"] if card.outside else []
+            notes += [f"left out {result.mask.dropped}"] if result.mask.dropped else []
+            print(f"{path} -> {config.out / name}  ({', '.join([card.summary, *notes])})", flush=True)
+        if not cards:
+            raise ValueError(f"nothing was reconstructed: {_all_failed(failures)}; {config.out} was not written")
+        write_page(folder / "index.html", cards, failures)
+        failed = [{"picture": failure.name, "reason": failure.reason} for failure in failures]
+        write_json(folder / RECORD, {"made_by": "maquette reconstruct", "solids": records, "failed": failed})
+    print(f"open {config.out / 'index.html'}", flush=True)
+    if failures:
+        raise ValueError(f"{_all_failed(failures)}; the reasons are above and in {config.out / 'index.html'}")
+
+
+def find_pictures(photos: tuple[str, ...]) -> tuple[list[Path], list[Failure]]:
+    """The files that arguments name, each once, in the order given; and arguments that name none, with the reason."""
+    found: dict[Path, Path] = {}
+    failures: list[Failure] = []
+    for text in photos:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+            if not inside:
+                failures.append(Failure(text, f"a folder without pictures ({' '.join(PICTURES)})"))
+        elif path.exists() or not glob.has_magic(text):
+            inside = [path]
+        else:
+            inside = [Path(file) for file in sorted(glob.glob(str(path), recursive=True))]
+            if not inside:
+                failures.append(Failure(text, "the pattern matches no file"))
+        for file in inside:
+            found.setdefault(file.absolute(), file)
+    return list(found.values()), failures
+
+
+def folder_names(pictures: list[Path]) -> list[str]:
+    """A folder for each picture, called like it; equal names get a number. Names that differ only in case are equal."""
+    taken = {"index.html", RECORD.casefold(), ".", "..", ""}
+    names = []
+    for path in pictures:
+        stem = path.stem[:120].strip().rstrip(".") or "picture"
+        name, number = stem, 2
+        while name.casefold() in taken or name.startswith(".tmp-"):
+            name, number = f"{stem.lstrip('.')}-{number}", number + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _check_out(config: ReconstructConfig, pictures: list[Path]) -> None:
+    out = config.out
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise FileExistsError(f"{out}: exists and is not a folder; give another --out")
+    if not out.exists():
+        return
+    if not config.force:
+        raise FileExistsError(f"{out}: exists; give another --out, or --force to replace it")
+    if any(out.iterdir()) and not (out / RECORD).is_file():
+        raise FileExistsError(f"{out}: holds no {RECORD}, so it is not replaced even with --force; give another --out")
+    for path in pictures:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise FileExistsError(f"{out}: holds the picture {path}, which --force would delete; give another --out")
+
+
+@contextmanager
+def _replacing(out: Path, *, force: bool) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place at the end; whatever goes wrong leaves `out` as it was."""
+    target = out.resolve()
+    temporary = target.parent / f".tmp-{secrets.token_hex(6)}-{target.name[:40]}"
+    old = temporary.with_name(f"{temporary.name}-old")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if force and target.exists():
+            target.rename(old)
+        elif target.exists():
+            raise FileExistsError(f"{out}: has appeared meanwhile; give another --out, or --force to replace it")
+        temporary.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC or "No space left" in str(error):
+            raise OSError(f"{out}: cannot be written: the disk is full") from error
+        raise OSError(_reason(error, out).replace(str(temporary), str(out))) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_one(
+    result: Reconstruction, folder: Path, name: str, source: str, seconds: float, frames: int
+) -> tuple[Card, dict]:
+    """The files of one picture, its card for the page and its record."""
+    place = folder / name
+    kind = "points" if isinstance(result.shape, PointCloud) else "mesh"
+    files = [f"{kind}.glb", f"{kind}.ply"] if kind == "points" else ["mesh.glb", "mesh.obj", "mesh.ply"]
+    for file in files:
+        save(result.shape, place / file)
+    if isinstance(result.predicted, Voxels):
+        files.append("voxels.npz")
+        save(result.predicted, place / "voxels.npz")
+    film = turntable(result.shape, frames=frames, lights=GENTLE)
+    save_video(film, place / "turntable.gif", fps=max(1, min(15, frames // 3)))
+    write_picture(result.crop.rgba, place / "input.png")
+    laid_over = overlay(result)
+    write_picture(laid_over, place / "overlay.png")
+
+    azimuth, elevation, distance = result.viewpoint
+    match result.shape:
+        case Mesh(vertices, faces):
+            size = f"{len(vertices):,} vertices, {len(faces):,} faces"
+        case PointCloud(points):
+            size = f"{len(points):,} points"
+    representation = "mesh" if isinstance(result.predicted, Mesh) else kind if kind == "points" else "voxels"
+    degrees = (math.degrees(azimuth), math.degrees(elevation))
+    numbers = {
+        "solid": f"{representation}: {size}",
+        "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away",
+        "foreground": result.mask.source + (f" (left out {result.mask.dropped})" if result.mask.dropped else ""),
+        "time": f"{seconds:.1f} s",
+    }
+    outside = False
+    if result.novelty is not None:
+        outside = result.novelty.is_outside
+        like = f", most like a {result.novelty.nearest}" if result.novelty.nearest else ""
+        numbers["distance to training"] = f"{result.novelty.distance:.2f} (limit {result.novelty.threshold:.2f}){like}"
+    card = Card(
+        name=Path(source).name,
+        folder=name,
+        files=(*files, "turntable.gif", "overlay.png", "input.png"),
+        numbers=numbers,
+        outside=outside,
+        summary=f"{representation}, {size}, {seconds:.1f} s",
+        picture=result.crop.rgba,
+        overlay=laid_over,
+        film=film,
+        solid=solid_of(result.shape, base=_before_subdivision(result)),
+        direction=(azimuth, elevation),
+    )
+    record = {
+        "picture": source,
+        "folder": name,
+        "files": list(card.files),
+        "representation": representation,
+        "size": size,
+        "azimuth_deg": degrees[0],
+        "elevation_deg": degrees[1],
+        "distance_diagonals": distance,
+        "mask": result.mask.source,
+        "left_out": result.mask.dropped,
+        "seconds": seconds,
+        "novelty": None if result.novelty is None else result.novelty.distance,
+        "novelty_limit": None if result.novelty is None else result.novelty.threshold,
+        "outside": None if result.novelty is None else outside,
+    }
+    return card, record
+
+
+def _before_subdivision(result: Reconstruction) -> Mesh | None:
+    match result.predicted:
+        case Mesh():
+            return result.predicted
+        case Voxels():
+            return solid_surface(result.predicted)
+        case PointCloud():
+            return None
+
+
+def overlay(result: Reconstruction) -> Float[Tensor, "S S 3"]:
+    """The prediction, tinted, over the crop on white: does it cover what the picture shows?"""
+    rgb, alpha = result.crop.rgba.split([3, 1], -1)
+    base = rgb * alpha + (1 - alpha)
+    seen = render(_plain(result.shape), result.camera, lights=(Ambient(0.55), Headlight(0.6)), radius=0.012)
+    covered = seen.alpha[None]
+    inner = -torch.nn.functional.max_pool2d(-covered, 5, stride=1, padding=2)
+    outline = (covered - inner)[0][..., None]
+    tint = seen.rgb.mean(-1, keepdim=True) * base.new_tensor(TINT) / 0.75
+    over = base + seen.alpha[..., None] * 0.5 * (tint.clamp(0, 1) - base)
+    return over + outline * (base.new_tensor(TINT) - over)
+
+
+def _plain(shape: Mesh | PointCloud) -> Mesh | PointCloud:
+    return shape.with_appearance(None) if isinstance(shape, Mesh) else PointCloud(shape.points)
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """In one line, without the path, which stands beside it."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for this picture; make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.removeprefix(f"{path}: ")
+
+
+def _complain(failure: Failure) -> None:
+    print(f"maquette: {failure.name}: {failure.reason}", file=sys.stderr, flush=True)
+
+
+def _all_failed(failures: list[Failure]) -> str:
+    return f"{len(failures)} {'input' if len(failures) == 1 else 'inputs'} failed"
