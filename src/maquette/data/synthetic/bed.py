@@ -264,7 +264,7 @@ def _guards(rng, palette: Palette, hard: str, size, both: bool) -> list[Part]:
 
 def _ladder(rng, palette: Palette, hard: str, size) -> list[Part]:
     """At the foot end of one side, or none."""
-    width, length, post, top = size
+    width, length, _, top = size
     if rng.random() < 0.3:
         return []
     side = 1.0 if rng.random() < 0.5 else -1.0

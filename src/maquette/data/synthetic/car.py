@@ -349,8 +349,14 @@ def _wheels(rng, style: CarStyle, palette: Palette, finish: Finish, f: _Frame) -
             x = s * (f.width / 2 + out - wide / 2)
             rim = r * 0.6
             edge = 0.06 * r
-            profile = [(0.0, -wide / 2), (r - edge, -wide / 2), (r, -wide / 2 + edge), (r, wide / 2 - edge),
-                       (r - edge, wide / 2), (0.0, wide / 2)]  # fmt: skip
+            profile = [
+                (0.0, -wide / 2),
+                (r - edge, -wide / 2),
+                (r, -wide / 2 + edge),
+                (r, wide / 2 - edge),
+                (r - edge, wide / 2),
+                (0.0, wide / 2),
+            ]
             parts.append(place(Lathe(np.array(profile), sides), "wheel", palette, "rubber", (x, r, z), turn=ALONG_X))
             cap = Lathe(np.array([(0.0, 0.0), (rim, 0.0), (rim * (0.7 if dish else 1.0), 0.03), (0.0, 0.03)]), sides)
             turn = ALONG_X if s > 0 else -ALONG_X @ np.diag([1.0, 1.0, -1.0])
@@ -411,8 +417,16 @@ def _formula(rng, style: CarStyle, palette: Palette, finish: Finish) -> list[Par
     half, low = length / 2, 0.1
     hull = between(rng, 0.55, 0.75)
     parts = []
-    tub = [(-half * 0.8, low), (half * 0.3, low), (half * 0.3, 0.55), (half * 0.1, 0.6), (-half * 0.1, 0.6),
-           (-half * 0.25, 0.95), (-half * 0.35, 0.95), (-half * 0.8, 0.5)]  # fmt: skip
+    tub = [
+        (-half * 0.8, low),
+        (half * 0.3, low),
+        (half * 0.3, 0.55),
+        (half * 0.1, 0.6),
+        (-half * 0.1, 0.6),
+        (-half * 0.25, 0.95),
+        (-half * 0.35, 0.95),
+        (-half * 0.8, 0.5),
+    ]
     parts.append(_across(tub, hull / 2, "body", palette, "paint"))
     nose = loft([(0.0, rectangle(hull, 0.45)), (half * 0.72, rectangle(hull * 0.3, 0.15, 0.0, (0.0, 0.08)))])
     parts.append(place(nose, "nose", palette, "paint", (0, 0.33, half * 0.29), turn=ALONG_Z))

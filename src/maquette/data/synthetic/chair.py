@@ -113,9 +113,13 @@ def _lounge(rng, style: ChairStyle, palette: Palette, finish: Finish) -> list[Pa
         arms["none"] = pick(rng, ("box", "rounded", "sloped"))
     back = "low" if style.back in ("none", "panel") else pick(rng, ("high", "cushions", "high", "channelled"))
     one = SofaStyle(
-        plan="straight", arms=arms[style.arms], back=back, feet=drawn.feet, seats=int(style.cushion),
+        plan="straight",
+        arms=arms[style.arms],
+        back=back,
+        feet=drawn.feet,
+        seats=int(style.cushion),
         pillows=int(rng.random() < 0.2),
-    )  # fmt: skip
+    )
     parts = upholstered(rng, one, palette, finish, between(rng, 0.7, 1.3))
     if rng.random() < 0.2:  # a recliner's footrest, hinged below the front edge of the seat
         seat = next(part for part in parts if part.label == "seat")
@@ -123,8 +127,11 @@ def _lounge(rng, style: ChairStyle, palette: Palette, finish: Finish) -> list[Pa
         low, high = corners.min(0), corners.max(0)
         tilt, long = between(rng, 0.15, 0.7), between(rng, 0.35, 0.6)
         rest = block((float(high[0] - low[0]) * 0.96, 0.07, long), 0.02 * (finish.bevel > 0))
-        hinge = (0.0, float(0.4 * low[1] + 0.6 * high[1]) - 0.5 * long * math.sin(tilt),
-                 float(high[2]) + 0.5 * long * math.cos(tilt) - 0.03)  # fmt: skip
+        hinge = (
+            0.0,
+            float(0.4 * low[1] + 0.6 * high[1]) - 0.5 * long * math.sin(tilt),
+            float(high[2]) + 0.5 * long * math.cos(tilt) - 0.03,
+        )
         parts.append(place(rest, "footrest", palette, "fabric", hinge, turn=turn_x(tilt)))
     return parts
 

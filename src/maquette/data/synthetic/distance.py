@@ -1,7 +1,8 @@
 """The exact signed distance of a union of parts, as one numba kernel over packed parts.
 
-Each part is a row of `pose` (rotation from world to solid, translation, bounding box in its own frame) and a slice of `data`:
-Convex: its planes (n, d), then per face normal, offset and corners; Extrude: half depth, then points; Lathe: sides, then points; Tube: radius, then points.
+Each part is a row of `pose` (rotation from world to solid, translation, bounding box in its own frame) and a slice of
+`data`. Convex: its planes (n, d), then per face normal, offset and corners. Extrude: half depth, then points. Lathe:
+sides, then points. Tube: radius, then points.
 The distance of the union is the least distance of the parts: exact outside, and of exact sign everywhere.
 """
 
@@ -24,7 +25,7 @@ class Packed:
 
     kind: Int[np.ndarray, " K"]
     pose: Float[np.ndarray, "K 18"]
-    """Rotation (nine numbers, rows are the solid's axes in the world), translation, centre and half sides of the solid's box."""
+    """Rotation (rows are the solid's axes in the world), translation, centre and half sides of the solid's own box."""
     start: Int[np.ndarray, " K+1"]
     """Slices of `data`."""
     data: Float[np.ndarray, " D"]
@@ -80,8 +81,8 @@ def buried(
 ) -> Bool[np.ndarray, " N"]:
     """Whether a point on the surface of part `own` is not on the outer surface of the union.
 
-    A point counts as buried if the place `gap` in front of it is within gap / 2 of another part or inside it, or if it lies
-    on a part that comes earlier in the list (of two coincident faces one is kept).
+    A point counts as buried if the place `gap` in front of it is within gap / 2 of another part or inside it, or if it
+    lies on a part that comes earlier in the list (of two coincident faces one is kept).
     """
     out = np.empty(len(points), dtype=np.bool_)
     _buried(packed.kind, packed.pose, packed.start, packed.data, points, normals, own, gap, out)
@@ -172,7 +173,7 @@ def _extrude(data, lo, hi, x, y, z):  # pragma: no cover
 
 @njit(cache=True, nogil=True)
 def _lathe(data, lo, hi, x, y, z):  # pragma: no cover
-    """By symmetry the nearest point of the surface lies in the query's own half side: fold, then measure flat panels."""
+    """By symmetry the nearest point of the surface lies in the query's own half side: fold, then measure panels."""
     sector = math.pi / data[lo]
     angle = math.atan2(-z, x)
     angle -= 2 * sector * math.floor(angle / (2 * sector)) + sector

@@ -12,6 +12,7 @@ from maquette.data.synthetic.parts import (
     Lathe,
     Part,
     Tube,
+    after,
     beam_pose,
     between,
     block,
@@ -20,7 +21,6 @@ from maquette.data.synthetic.parts import (
     pick,
     place,
     ring,
-    rotate,
     rounded_path,
     spindle,
     taper,
@@ -157,7 +157,7 @@ def _turned_part(solid, label: str, palette: Palette, material: str, at, turn, l
     tilt = np.eye(3) if turn is None else turn
     offset = tilt[:, 1] * lift
     if isinstance(solid, Lathe) and solid.sides == 4:
-        tilt = rotate(tilt, turn_y(math.pi / 4).T).T.copy()
+        tilt = after(turn_y(math.pi / 4), tilt)
     return place(solid, label, palette, material, (at[0] + offset[0], at[1] + offset[1], at[2] + offset[2]), turn=tilt)
 
 
@@ -236,8 +236,8 @@ def _stem(rng, style: LampStyle, palette: Palette, finish: Finish, size) -> list
         return parts
     if style.stem == "turned":
         r = thick
-        profile = [(r * 2, 0), (r * 1.2, length * 0.08), (r, length * 0.3), (r * 1.7, length * 0.36), (r, length * 0.42),
-                   (r * 0.8, length * 0.8), (r, length)]  # fmt: skip
+        shape = ((2.0, 0.0), (1.2, 0.08), (1.0, 0.3), (1.7, 0.36), (1.0, 0.42), (0.8, 0.8), (1.0, 1.0))
+        profile = [(r * a, length * b) for a, b in shape]
         return [place(turned(profile, finish.sides), "pole", palette, material, (0, start, 0))]
     if rng.random() < 0.35:
         return [place(block((thick * 1.7, length, thick * 1.7)), "pole", palette, material, (0, start + length / 2, 0))]
@@ -246,8 +246,14 @@ def _stem(rng, style: LampStyle, palette: Palette, finish: Finish, size) -> list
 
 def _desk(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]:
     """Two jointed arms over a foot, the head looks down and to the front."""
-    parts = _foot(rng, LampStyle("table", "disc" if style.base == "tripod" else style.base, "plain", "cone"), palette,
-                  finish, between(rng, 0.08, 0.13), 0.1)  # fmt: skip
+    parts = _foot(
+        rng,
+        LampStyle("table", "disc" if style.base == "tripod" else style.base, "plain", "cone"),
+        palette,
+        finish,
+        between(rng, 0.08, 0.13),
+        0.1,
+    )
     a = np.array((0.0, 0.02, -0.02))
     lower, upper = between(rng, 0.2, 0.36), between(rng, 0.18, 0.36)
     back, forward = between(rng, 0.0, 0.5), between(rng, 0.4, 1.2)
@@ -269,8 +275,14 @@ def _desk(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]
 
 def _arc(rng, style: LampStyle, palette: Palette, finish: Finish) -> list[Part]:
     """A bow from a heavy foot at -z over to the shade at +z."""
-    parts = _foot(rng, LampStyle("table", "disc" if style.base == "tripod" else style.base, "plain", "cone"), palette,
-                  finish, between(rng, 0.14, 0.22), 0.1)  # fmt: skip
+    parts = _foot(
+        rng,
+        LampStyle("table", "disc" if style.base == "tripod" else style.base, "plain", "cone"),
+        palette,
+        finish,
+        between(rng, 0.14, 0.22),
+        0.1,
+    )
     height, reach = between(rng, 1.3, 1.9), between(rng, 0.6, 1.1)
     rise = height - reach * 0.5
     bow = [
@@ -323,8 +335,10 @@ def _half_bowl(palette: Palette, size, panels: int) -> list[Part]:
         section = [(wide * s * math.cos(t), deep * s * math.sin(t)) for t, s in ((b, 1), (a, 1), (a, thin), (b, thin))]
         panel = loft([(0.0, [(x * narrow, z * narrow) for x, z in section]), (tall, section)])
         parts.append(place(panel, "shade", palette, "shade"))
-    floor = [(wide * narrow * math.cos(t), deep * narrow * math.sin(t)) for t in
-             (math.pi * (panels - k) / panels for k in range(panels + 1))]  # fmt: skip
+    floor = [
+        (wide * narrow * math.cos(t), deep * narrow * math.sin(t))
+        for t in (math.pi * (panels - k) / panels for k in range(panels + 1))
+    ]
     return [*parts, place(loft([(0.0, floor), (0.05 * tall, floor)]), "shade", palette, "shade")]
 
 

@@ -31,7 +31,7 @@ SPLITS: dict[str, int] = {"train": 0, "val": 1, "test": 2}
 HELD_OUT_SHARE = 0.25
 """Share of the test split that shows a held-out combination."""
 GAP = 1e-4
-"""How far in front of a surface point `sample_outer_surface` looks for other parts, in units of the object's diagonal."""
+"""How far in front of a surface point `sample_outer_surface` looks for other parts, in diagonals of the object."""
 
 FAMILIES: dict[str, tuple[Callable[..., Style], Callable[..., list[Part]]]] = {
     "chair": (draw_chair_style, build_chair),
@@ -87,17 +87,23 @@ def make_object(seed: int, split: str, category: str | None = None) -> Synthetic
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([0x4D61, SPLITS[split], seed])))
     drawn = CATEGORIES[int(rng.random() * len(CATEGORIES))]
     category = category or drawn
-    draw, build = FAMILIES[category]
-    style = draw(rng)
-    if split == "test" and rng.random() < HELD_OUT_SHARE:
-        choices = HELD_OUT[category]
-        style = replace(style, **choices[int(rng.random() * len(choices))])
-    else:
-        while is_held_out(category, style):
-            style = draw(rng)
+    style = draw_style(rng, split, category)
+    _, build = FAMILIES[category]
     palette: Palette = draw_palette(rng)
     finish: Finish = draw_finish(rng)
     return assemble(build(rng, style, palette, finish), category, style)
+
+
+def draw_style(rng: np.random.Generator, split: str, category: str) -> Style:
+    """The choices of one object: in the test split held out with probability `HELD_OUT_SHARE`, elsewhere never."""
+    draw, _ = FAMILIES[category]
+    style = draw(rng)
+    if split == "test" and rng.random() < HELD_OUT_SHARE:
+        choices = HELD_OUT[category]
+        return replace(style, **choices[int(rng.random() * len(choices))])
+    while is_held_out(category, style):
+        style = draw(rng)
+    return style
 
 
 def assemble(parts: list[Part], category: str, style: Style) -> SyntheticObject:

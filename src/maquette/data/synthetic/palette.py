@@ -1,4 +1,4 @@
-"""Colours of objects: what a part is made of decides its colour, and a scheme per object decides how varied they are."""
+"""Colours of objects: a part's material decides its colour, a scheme per object decides how varied they are."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,9 @@
 """Solids with a closed triangle mesh and an exact signed distance, and the parts that objects are made of.
 
-Four solids suffice: `Convex` (polytope), `Extrude` (prism over any simple polygon), `Lathe` (a polygon turned into a solid
-with N flat sides) and `Tube` (a chain of capsules). The first three are polyhedra: mesh and distance describe the same
-surface. The mesh of a `Tube` stays within 0.15 of its radius of the capsules, 0.3 % of the object where the radius is below 2 %.
+Four solids suffice: `Convex` (polytope), `Extrude` (prism over any simple polygon), `Lathe` (a polygon turned into a
+solid with N flat sides) and `Tube` (a chain of capsules). The first three are polyhedra: mesh and distance describe the
+same surface. A `Tube` with bends of at most 45 degrees has a mesh within 0.15 radii of its capsules: less than 0.3 % of
+an object's diagonal up to a radius of 2 %.
 Letters: V vertices, F faces, P profile points, A points of an axis.
 """
 
@@ -80,7 +81,7 @@ class Part:
     translation: Float[np.ndarray, "3"]
 
 
-# ------------------------------------------------------------------------------------------------ meshes of the solids
+# meshes of the solids
 
 
 def solid_mesh(solid: Solid) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
@@ -104,6 +105,11 @@ def rotate(rotation: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "N 3"])
     """Rotation of row vectors, written out so that no BLAS decides the last bit."""
     x, y, z = points[:, 0:1], points[:, 1:2], points[:, 2:3]
     return x * rotation[:, 0] + y * rotation[:, 1] + z * rotation[:, 2]
+
+
+def after(first: Float[np.ndarray, "3 3"], then: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation that turns by `first`, then by `then`."""
+    return rotate(then, first.T).T.copy()
 
 
 def scaled(part: Part, factor: float, shift: Float[np.ndarray, "3"]) -> Part:
@@ -206,7 +212,7 @@ def _lathe_mesh(solid: Lathe) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tube_mesh(solid: Tube, sides: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Rings on mitre planes and a rounded cap of two rings at each end; corners lie as far outside as sides lie inside."""
+    """Rings on mitre planes, a round cap of two rings at each end; corners lie as far outside as sides lie inside."""
     axis, n = solid.axis, len(solid.axis)
     radius = solid.radius * 2 / (1 + math.cos(math.pi / sides))
     step = np.diff(axis, axis=0)
@@ -247,14 +253,14 @@ def _tube_mesh(solid: Tube, sides: int = 8) -> tuple[np.ndarray, np.ndarray]:
     return vertices, np.concatenate(faces)
 
 
-# ------------------------------------------------------------------------------------------------ making convex solids
+# making convex solids
 
 
 def loft(rings: Sequence[tuple[float, Sequence[Vec]]]) -> Convex:
     """A polytope through rings (y, polygon of (x, z)), from the lowest to the highest.
 
-    All rings have the same number of points and parallel edges (so that the sides between them are flat), and run from +x
-    towards -z, counter-clockwise seen from above.
+    All rings have the same number of points and parallel edges (so that the sides between them are flat), and run from
+    +x towards -z, counter-clockwise seen from above.
     """
     n = len(rings[0][1])
     vertices = np.array([(x, y, z) for y, polygon in rings for x, z in polygon], dtype=np.float64)
@@ -409,7 +415,7 @@ def rounded_path(points: Sequence[Vec] | Float[np.ndarray, "B 3"], radius: float
     return np.stack(out)
 
 
-# ------------------------------------------------------------------------------------------------ putting parts in place
+# putting parts in place
 
 
 def place(
@@ -446,7 +452,7 @@ def moved(parts: Sequence[Part], turn: Float[np.ndarray, "3 3"], at: Vec) -> lis
     return [
         replace(
             part,
-            rotation=rotate(turn, part.rotation.T).T.copy(),
+            rotation=after(part.rotation, turn),
             translation=rotate(turn, part.translation[None])[0] + shift,
         )
         for part in parts

@@ -109,8 +109,12 @@ def _fuselage(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:
         # The tail boom narrows towards its upper edge.
         lift = r * between(rng, 0.0, 0.5)
         share = thin / r
-        rear = loft([(0.0, rectangle(2 * r, 2 * r * tall, 0.2 * r)),
-                     (waist + half, rectangle(2 * r * share, 2 * r * tall * share, 0.2 * r * share, (0.0, lift)))])  # fmt: skip
+        rear = loft(
+            [
+                (0.0, rectangle(2 * r, 2 * r * tall, 0.2 * r)),
+                (waist + half, rectangle(2 * r * share, 2 * r * tall * share, 0.2 * r * share, (0.0, lift))),
+            ]
+        )
         parts = [
             place(middle, "fuselage", palette, "paint", (0, 0, (half - nose + waist) / 2)),
             place(front, "fuselage", palette, "paint", (0, 0, half - nose - 0.001), turn=ALONG_Z),
@@ -171,8 +175,14 @@ def _pair(wing, label: str, palette: Palette, material: str, at, *, upright: flo
 def _section(chord: float, thick: float, back: float) -> list:
     """A six-sided aerofoil, (thickness, chord) in `loft`'s order, its middle moved by `back` along z."""
     a, c = thick / 2, chord / 2
-    return [(0.0, c + back), (a, 0.35 * c + back), (a * 0.6, -0.5 * c + back), (0.0, -c + back), (-a * 0.6, -0.5 * c + back),
-            (-a, 0.35 * c + back)]  # fmt: skip
+    return [
+        (0.0, c + back),
+        (a, 0.35 * c + back),
+        (a * 0.6, -0.5 * c + back),
+        (0.0, -c + back),
+        (-a * 0.6, -0.5 * c + back),
+        (-a, 0.35 * c + back),
+    ]
 
 
 def _tail(rng, style: PlaneStyle, palette: Palette, size) -> list[Part]:

@@ -9,10 +9,10 @@ from maquette.data.synthetic.parts import (
     Extrude,
     Finish,
     Part,
+    after,
     between,
     block,
     disc,
-    moved,
     pick,
     place,
     taper,
@@ -81,9 +81,12 @@ def upholstered(
     parts.append(
         place(
             block((inner + 0.01, base_top - lift, depth - 0.02), soft * 0.3),
-            "seat", palette, "fabric", (0, (base_top + lift) / 2, -0.01),
+            "seat",
+            palette,
+            "fabric",
+            (0, (base_top + lift) / 2, -0.01),
         )
-    )  # fmt: skip
+    )
     reach = depth - back
     if style.seats > 0:
         each = inner / style.seats
@@ -93,9 +96,12 @@ def upholstered(
             parts.append(
                 place(
                     block((each - 0.012, cushion, reach + overhang), soft, finish.steps),
-                    "cushion", palette, "fabric", (x, base_top + cushion / 2, depth / 2 - reach / 2 + overhang / 2),
+                    "cushion",
+                    palette,
+                    "fabric",
+                    (x, base_top + cushion / 2, depth / 2 - reach / 2 + overhang / 2),
                 )
-            )  # fmt: skip
+            )
     long_side = 1.0 if rng.random() < 0.5 else -1.0
     back_width = inner * 0.55 if style.plan == "daybed" else inner + 0.01
     back_x = -long_side * (inner - back_width) / 2
@@ -113,35 +119,47 @@ def upholstered(
         parts.append(
             place(
                 block((wing - 0.004, base_top - lift, reach_out + 0.04), soft * 0.3),
-                "seat", palette, "fabric", (x, (base_top + lift) / 2, z),
+                "seat",
+                palette,
+                "fabric",
+                (x, (base_top + lift) / 2, z),
             )
-        )  # fmt: skip
+        )
         seat_wide = wing - (back if style.plan == "corner" else 0.0)
         seat_x = x - long_side * (wing - seat_wide) / 2
         if cushion > 0:
             parts.append(
                 place(
                     block((seat_wide - 0.02, cushion, reach_out), soft, finish.steps),
-                    "cushion", palette, "fabric", (seat_x, base_top + cushion / 2, z + 0.02),
+                    "cushion",
+                    palette,
+                    "fabric",
+                    (seat_x, base_top + cushion / 2, z + 0.02),
                 )
-            )  # fmt: skip
+            )
         if style.plan == "corner":
             tall = back_height - lift
             length = reach_out + depth * 0.9
             parts.append(
                 place(
-                    block((back, tall * 0.98, length), soft, finish.steps), "back", palette, "fabric",
+                    block((back, tall * 0.98, length), soft, finish.steps),
+                    "back",
+                    palette,
+                    "fabric",
                     (long_side * (width - back) / 2, lift + tall * 0.49, depth / 2 + reach_out - length / 2),
                 )
-            )  # fmt: skip
+            )
             if style.arms != "none" and rng.random() < 0.6:
                 thick = max(arm, 0.08)
                 parts.append(
                     place(
-                        block((wing, arm_height - lift, thick), soft, finish.steps), "arm", palette, "fabric",
+                        block((wing, arm_height - lift, thick), soft, finish.steps),
+                        "arm",
+                        palette,
+                        "fabric",
                         (x, (arm_height + lift) / 2, depth / 2 + reach_out + thick / 2 - 0.03),
                     )
-                )  # fmt: skip
+                )
         parts += _feet(rng, style, palette, finish, (wing, reach_out, lift, x, z + 0.01))
     if style.plan == "set":
         wide, long = between(rng, 0.45, 0.7), between(rng, 0.4, 0.6)
@@ -153,9 +171,7 @@ def upholstered(
         parts += _feet(rng, style, palette, finish, (wide, long, lift, x, z))
     for _ in range(style.pillows if inner > 0.5 else min(style.pillows, 1)):
         size = between(rng, 0.28, 0.42)
-        pose = turn_x(-between(rng, 0.2, 0.5))
-        pose = np.ascontiguousarray(moved([place(block((1, 1, 1)), "", palette, "accent", turn=pose)],
-                                          turn_y(between(rng, -0.5, 0.5)), (0, 0, 0))[0].rotation)  # fmt: skip
+        pose = after(turn_x(-between(rng, 0.2, 0.5)), turn_y(between(rng, -0.5, 0.5)))
         x = between(rng, -0.5, 0.5) * (inner - size)
         z = -depth / 2 + back + 0.13 + (0.08 if style.back == "cushions" else 0.0)
         parts.append(place(_pillow(size), "pillow", palette, "accent", (x, seat_height + 0.46 * size, z), turn=pose))
@@ -178,10 +194,13 @@ def _back(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[
         for k in range(count):
             parts.append(
                 place(
-                    block((each * 0.99, height - lift, thick), min(0.3 * each, 0.06), finish.steps), "back", palette,
-                    "fabric", (x - width / 2 + each * (k + 0.5), (height + lift) / 2, z),
+                    block((each * 0.99, height - lift, thick), min(0.3 * each, 0.06), finish.steps),
+                    "back",
+                    palette,
+                    "fabric",
+                    (x - width / 2 + each * (k + 0.5), (height + lift) / 2, z),
                 )
-            )  # fmt: skip
+            )
         return parts
     solid_top = height if style.back != "cushions" else height - between(rng, 0.0, 0.14)
     lean = between(rng, 0.0, 0.1) if rng.random() < 0.5 else 0.0
@@ -190,9 +209,12 @@ def _back(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[
     parts.append(
         place(
             taper(tall, (width, thick), (width * pick(rng, (1.0, 1.0, 0.94)), thick * 0.85), (0.0, -lean), soft),
-            "back", palette, "fabric", (x, lift, z),
+            "back",
+            palette,
+            "fabric",
+            (x, lift, z),
         )
-    )  # fmt: skip
+    )
     if style.back == "cushions":
         count = max(1, style.seats)
         each = width / count
@@ -202,10 +224,14 @@ def _back(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[
         for k in range(count):
             parts.append(
                 place(
-                    block((each - 0.014, high, fat), max(soft, 0.02), finish.steps), "cushion", palette, "fabric",
-                    (x - width / 2 + each * (k + 0.5), seat_height + high * 0.48, z + thick / 2 + fat * 0.25), turn=tilt,
+                    block((each - 0.014, high, fat), max(soft, 0.02), finish.steps),
+                    "cushion",
+                    palette,
+                    "fabric",
+                    (x - width / 2 + each * (k + 0.5), seat_height + high * 0.48, z + thick / 2 + fat * 0.25),
+                    turn=tilt,
                 )
-            )  # fmt: skip
+            )
     return parts
 
 
@@ -224,9 +250,11 @@ def _arm(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[f
         return place(Extrude(polygon, width / 2), "arm", palette, "fabric", (x, lift, 0.0), turn=turn_y(np.pi / 2))
     return place(
         block((width, height - lift, depth), soft, finish.steps),
-        "arm", palette, "wood" if style.arms == "slim" and style.feet == "frame" else "fabric",
+        "arm",
+        palette,
+        "wood" if style.arms == "slim" and style.feet == "frame" else "fabric",
         (x, (height + lift) / 2, 0.0),
-    )  # fmt: skip
+    )
 
 
 def _feet(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[float, ...]) -> list[Part]:
@@ -258,8 +286,11 @@ def _feet(rng, style: SofaStyle, palette: Palette, finish: Finish, frame: tuple[
         if style.feet == "frame":
             parts.append(
                 place(
-                    block((size, size, depth - 2 * size)), "leg", palette, "wood",
+                    block((size, size, depth - 2 * size)),
+                    "leg",
+                    palette,
+                    "wood",
                     (x + sx * (width / 2 - size - 0.01), lift - size * 0.4, z),
                 )
-            )  # fmt: skip
+            )
     return parts

@@ -60,10 +60,13 @@ def draw_table_style(rng: np.random.Generator) -> TableStyle:
     if top == "corner" and base not in ("legs", "panels"):
         base = pick(rng, ("legs", "panels"))
     return TableStyle(
-        use, top, base, storage,
+        use,
+        top,
+        base,
+        storage,
         brace=pick(rng, ("none", "apron", "ends", "ring", "long"), (3, 2.3, 1, 2.6, 1.3)),
         cover=pick(rng, ("none", "glass", "cloth", "overhang"), (6, 1.2, 1, 1)),
-    )  # fmt: skip
+    )
 
 
 def build_table(rng: np.random.Generator, style: TableStyle, palette: Palette, finish: Finish) -> list[Part]:
@@ -103,8 +106,14 @@ def _top(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: s
     if style.top == "corner":
         # An L seen from above (x, -z): the return runs to the front on one side.
         arm, out, side = d * between(rng, 0.8, 1.0), between(rng, 0.5, 1.1), (1.0 if rng.random() < 0.5 else -1.0)
-        shape = [(-w / 2, d / 2), (-w / 2, -d / 2), (w / 2 - arm, -d / 2), (w / 2 - arm, -d / 2 - out),
-                 (w / 2, -d / 2 - out), (w / 2, d / 2)]  # fmt: skip
+        shape = [
+            (-w / 2, d / 2),
+            (-w / 2, -d / 2),
+            (w / 2 - arm, -d / 2),
+            (w / 2 - arm, -d / 2 - out),
+            (w / 2, -d / 2 - out),
+            (w / 2, d / 2),
+        ]
         if side < 0:
             shape = [(-x, y) for x, y in shape[::-1]]
         flat = turn_x(-math.pi / 2)
@@ -208,8 +217,14 @@ def _base(rng, style: TableStyle, palette: Palette, finish: Finish, size, hard: 
                 profile = [(foot, 0), (foot * 0.95, flat), (stem, flat + 0.005), (stem, h)]
             elif kind == "stacked":
                 step = between(rng, 0.04, 0.08)
-                profile = [(foot, 0), (foot, step), (foot * 0.65, step), (foot * 0.65, 2 * step), (stem, 2 * step + 0.01),
-                           (stem, h)]  # fmt: skip
+                profile = [
+                    (foot, 0),
+                    (foot, step),
+                    (foot * 0.65, step),
+                    (foot * 0.65, 2 * step),
+                    (stem, 2 * step + 0.01),
+                    (stem, h),
+                ]
             else:
                 belly = stem * between(rng, 1.2, 2.0)
                 profile = [(stem * 1.3, 0.06), (stem, h * 0.3), (belly, h * 0.5), (stem, h * 0.75), (stem * 1.6, h)]
@@ -268,8 +283,11 @@ def _square_cut(a, b, thick: float, palette: Palette, material: str) -> Part:
     """A leg from a to b in a plane of constant x whose ends are cut level."""
     return place(
         taper(b[1] - a[1], (thick, thick * 1.2), (thick, thick * 1.2), (b[0] - a[0], b[2] - a[2])),
-        "leg", palette, material, a,
-    )  # fmt: skip
+        "leg",
+        palette,
+        material,
+        a,
+    )
 
 
 def _brace(rng, style: TableStyle, palette: Palette, size, hard: str) -> list[Part]:

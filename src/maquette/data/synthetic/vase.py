@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -119,14 +120,14 @@ def build_vase(rng: np.random.Generator, style: VaseStyle, palette: Palette, fin
         knob = between(rng, 0.03, 0.07)
         parts.append(place(_ball(knob, 8), "lid", palette, material, (0, lift + height + high + 0.6 * knob, 0)))
     elif style.top in ("flowers", "plant"):
-        parts += _stems(rng, style, palette, (outline[-1][0] - wall, lift + height, radius))
+        parts += _stems(rng, style, palette, (outline[-1][0] - wall, lift + height))
     return parts
 
 
 def _smooth(outline: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """One round of corner cutting (Chaikin 1974), ends kept."""
     out = [outline[0]]
-    for (ar, ay), (br, by) in zip(outline, outline[1:], strict=False):
+    for (ar, ay), (br, by) in pairwise(outline):
         out += [(0.75 * ar + 0.25 * br, 0.75 * ay + 0.25 * by), (0.25 * ar + 0.75 * br, 0.25 * ay + 0.75 * by)]
     return [*out, outline[-1]]
 
@@ -160,8 +161,14 @@ def _handles(rng, style: VaseStyle, palette: Palette, size, material: str) -> li
     start, end = (float(np.interp(y, heights, radii)) - 0.6 * wall for y in (low, high))
     reach = max(radii) + radius * between(rng, 0.15, 0.6)
     thick = between(rng, 0.014, 0.03)
-    path = [(start, low), (0.5 * (start + reach), low + 0.02), (reach, low + 0.3 * (high - low)),
-            (reach, low + 0.75 * (high - low)), (0.5 * (end + reach), high), (end, high - 0.02)]  # fmt: skip
+    path = [
+        (start, low),
+        (0.5 * (start + reach), low + 0.02),
+        (reach, low + 0.3 * (high - low)),
+        (reach, low + 0.75 * (high - low)),
+        (0.5 * (end + reach), high),
+        (end, high - 0.02),
+    ]
     axis = np.array([(r, y + lift, 0.0) for r, y in _smooth(_smooth(path))])
     tube = Tube(axis, thick)
     both = (0.0, math.pi) if style.handles == "two" else (pick(rng, (0.0, math.pi)),)
@@ -169,7 +176,7 @@ def _handles(rng, style: VaseStyle, palette: Palette, size, material: str) -> li
 
 
 def _stems(rng, style: VaseStyle, palette: Palette, size) -> list[Part]:
-    mouth, top, radius = size
+    mouth, top = size
     parts = []
     count = pick(rng, (1, 3, 5, 7)) if style.top == "flowers" else pick(rng, (4, 6, 8))
     for k in range(count):
