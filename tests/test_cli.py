@@ -197,6 +197,16 @@ def test_a_reader_that_leaves_early_ends_the_command_in_silence():
     process.stderr.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full, as Linux has")
+def test_output_to_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "maquette", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert result.returncode == 2
+    assert result.stderr == "maquette: the disk is full\n"
+
+
 def test_the_installed_command_and_the_module_are_the_same():
     result = python("-m", "maquette", "recnstruct")
     assert result.returncode == 2

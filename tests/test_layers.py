@@ -1,6 +1,7 @@
 """The house stands on its layers: imports point down only, and what is heavy or unsafe stays out."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ def source_of(module: str) -> str:
     return FILES[module].read_text()
 
 
+@functools.cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(source_of(module))
+
+
 def imports(tree: ast.AST) -> set[str]:
     """Full names of the modules that a piece of code imports; `from a import b` counts as a.b, too."""
     names = set()
@@ -75,16 +81,14 @@ def imports(tree: ast.AST) -> set[str]:
 
 
 def at_module_level(tree: ast.Module) -> ast.Module:
-    """The module without the bodies of its functions and without what only the type checker sees."""
+    """The statements that run when the module is imported: no functions, nothing that only the type checker sees."""
 
-    class Outline(ast.NodeTransformer):
-        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-            return None
+    def runs(node: ast.stmt) -> bool:
+        if isinstance(node, ast.If):
+            return ast.unparse(node.test) not in ("TYPE_CHECKING", "__name__ == '__main__'")
+        return not isinstance(node, ast.FunctionDef | ast.ClassDef)
 
-        def visit_If(self, node: ast.If) -> ast.AST | None:
-            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-    return Outline().visit(tree)
+    return ast.Module([node for node in tree.body if runs(node)], [])
 
 
 def layer_of(module: str) -> str | None:
@@ -96,10 +100,10 @@ def layer_of(module: str) -> str | None:
 def test_imports_point_down_only(module):
     layer = layer_of(module)
     if layer is None:
-        assert imports(at_module_level(ast.parse(source_of(module)))) & set(FILES) <= {"maquette.version"}
+        assert imports(at_module_level(tree_of(module))) & set(FILES) <= {"maquette.version"}
         return
     assert layer in LAYERS, f"{layer} has no place in LAYERS"
-    for name in imports(ast.parse(source_of(module))):
+    for name in imports(tree_of(module)):
         if name.startswith("maquette.") and name.split(".")[1] != "__version__":
             below = layer_of(name)
             assert below in LAYERS, f"{module} imports {name}, which has no place in LAYERS"
@@ -108,13 +112,13 @@ def test_imports_point_down_only(module):
 
 @pytest.mark.parametrize("module", FILES)
 def test_heavy_libraries_are_imported_where_they_are_used(module):
-    used = {name.split(".")[0] for name in imports(at_module_level(ast.parse(source_of(module))))} & HEAVY
+    used = {name.split(".")[0] for name in imports(at_module_level(tree_of(module)))} & HEAVY
     assert {name for name in used if not EXCEPTIONS.get(name, lambda module: False)(module)} == set()
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_nothing_is_pickled_and_no_forbidden_library_is_used(module):
-    tree = ast.parse(source_of(module))
+    tree = tree_of(module)
     assert {name.split(".")[0] for name in imports(tree)} & FORBIDDEN == set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
