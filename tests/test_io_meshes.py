@@ -488,6 +488,19 @@ def test_wrapping_modes_decide_what_is_seen_outside_the_picture(tmp_path, wrap, 
     torch.testing.assert_close(corner_colors(mesh)[0, 0], torch.tensor(expected, dtype=torch.float32))
 
 
+def test_clamped_coordinates_far_outside_see_the_edge(tmp_path):
+    flat_png(tmp_path / "t.png", (255, 0, 0))
+
+    def change(document):
+        document["images"], document["samplers"] = [{"uri": "t.png"}], [{"wrapS": 33071, "wrapT": 33071}]
+        document["textures"] = [{"source": 0, "sampler": 0}]
+        document["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+        document["meshes"][0]["primitives"][0] |= {"material": 0, "attributes": {"POSITION": 0, "TEXCOORD_0": 2}}
+
+    mesh = load(gltf(tmp_path / "a.gltf", change, arrays=[np.full((4, 2), (-2.5, 3.5), np.float32)]))
+    assert corner_colors(mesh)[0, 0].tolist() == [1, 0, 0]
+
+
 def test_strips_and_fans_become_triangles_that_face_the_same_way(tmp_path):
     square = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]
     for mode, order in ((5, [0, 1, 2, 3]), (6, [0, 1, 3, 2])):
@@ -555,6 +568,9 @@ PRIMITIVE = ("meshes", 0, "primitives", 0)
         (edit("asset", "version", "1.0"), "is glTF 1.0; only glTF 2 is read"),
         (edit("nodes", 0, "matrix", [1, 2]), "matrix is not a list of 16 numbers"),
         (edit("scenes", 0, "nodes", []), "holds no triangles and no points"),
+        (edit("nodes", 0, "mesh", [0]), r"refers to meshes\[\[0\]\]"),
+        (edit("accessors", 0, "count", True), "count is True, not a count"),
+        (edit("nodes", 0, "children", {}), "children is not a list"),
     ],
 )
 def test_broken_gltf_is_refused_with_its_reason(tmp_path, change, match):

@@ -317,7 +317,7 @@ def _picture_cells(m: Material, faces: np.ndarray, uv: np.ndarray, notes: list[s
     low, high = [], []
     for axis in (0, 1):
         low.append(min(0, math.floor(uv[..., axis].min() + 1e-6)))
-        high.append(max(low[-1] + 1, math.ceil(uv[..., axis].max() - 1e-6)))
+        high.append(max(1, math.ceil(uv[..., axis].max() - 1e-6)))
     height, width = image.shape[:2]
     repeats = (high[0] - low[0], high[1] - low[1])
     room = LARGEST_ATLAS - 2 * GUTTER

@@ -67,7 +67,7 @@ class _Document:
 
     def item(self, key: str, index: Any) -> dict[str, Any]:
         items = self.list_of(self.json, key)
-        if not isinstance(index, int) or not 0 <= index < len(items):
+        if type(index) is not int or not 0 <= index < len(items):  # True is no index
             raise self.wrong(f"refers to {key}[{index}], the file has {len(items)}")
         if not isinstance(items[index], dict):
             raise self.wrong(f"{key}[{index}] is not an object")
@@ -75,7 +75,7 @@ class _Document:
 
     def count(self, owner: dict[str, Any], key: str, where: str, default: int | None = None) -> int:
         value = owner.get(key, default)
-        if not isinstance(value, int) or value < 0:
+        if type(value) is not int or value < 0:
             raise self.wrong(f"{where}: {key} is {value!r}, not a count")
         return value
 
@@ -505,8 +505,8 @@ def _picture(document: _Document, texture: dict) -> tuple[np.ndarray, bool] | No
     if source is None:
         document.note("a texture of a kind that is not read (KTX2?): its material's base colour is used")
         return None
+    image = document.item("images", source)
     if source not in document.pictures:
-        image = document.item("images", source)
         try:
             if "bufferView" in image:
                 data, name = bytes(_view(document, image["bufferView"])[0]), f"picture {source}"
