@@ -59,7 +59,9 @@ def read_manifest(path: Path) -> dict[str, Row]:
         front = (line.get("front") or "").strip().lower()
         front = f"+{front}" if front in ("x", "z") else front
         if front and front not in FRONTS:
-            raise ValueError(f"{place}: front is {front!r}; give one of {', '.join(FRONTS)} (y is up), or leave it empty")
+            raise ValueError(
+                f"{place}: front is {front!r}; give one of {', '.join(FRONTS)} (y is up), or leave it empty"
+            )
         split = (line.get("split") or "").strip() or "all"
         if split not in SPLITS:
             raise ValueError(f"{place}: split is {split!r}; give one of {', '.join(SPLITS)}, or leave it empty")

@@ -42,7 +42,7 @@ class PrepareMeshes:
     out: Path
     """Folder of the data set; an interrupted one is continued."""
     manifest: Path | None = None
-    """CSV with the columns file (relative to the folder), label, front (+z, -z, +x, -x), split; only file must be there.
+    """CSV with the columns file (relative to the folder), label, front (+z, -z, +x, -x), split; only file is needed.
     A declared front is turned to +z, an undeclared one stays."""
     seed: int = 0
     """Another seed, other cameras, lights and points."""
@@ -108,7 +108,7 @@ def prepare_meshes(config: PrepareMeshes) -> Report:
 
 
 def model_files(folder: Path, out: Path) -> list[str]:
-    """Models in a folder and its subfolders, relative to it, with forward slashes; hidden ones and `out` are left out."""
+    """Models in a folder and its subfolders, relative to it, with forward slashes; without hidden ones and `out`."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(
@@ -121,7 +121,7 @@ def model_files(folder: Path, out: Path) -> list[str]:
 
 
 def object_ids(names: list[str]) -> dict[str, str]:
-    """A folder name for every file: letters and digits of its path without the suffix; a checksum keeps equal ones apart."""
+    """A folder name for every file: letters and digits of its path without suffix; equal ones get a checksum."""
     plain = {
         name: re.sub(r"[^a-z0-9_]+", "-", str(Path(name).with_suffix("")).lower()).strip("-")[-100:] for name in names
     }

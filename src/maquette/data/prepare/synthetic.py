@@ -56,8 +56,12 @@ class PrepareSynthetic:
         check_settings("synthetic", self.views, self.size, self.points, self.workers)
         if self.count < 1:
             raise ValueError(f"prepare synthetic: count is {self.count}; ask for at least one object")
+        if self.seed < 0:
+            raise ValueError(f"prepare synthetic: seed is {self.seed}; give 0 or more")
         if min(self.val, self.test) < 0 or self.val + self.test > 1:
-            raise ValueError(f"prepare synthetic: val {self.val} and test {self.test} are shares; their sum is at most 1")
+            raise ValueError(
+                f"prepare synthetic: val {self.val} and test {self.test} are shares; their sum is at most 1"
+            )
         check_ranges("synthetic", self.elevation_deg, self.distance)
 
 

@@ -1,7 +1,7 @@
 """Truth of a triangle mesh that may be open, double-sided or made of parts that intersect.
 
-N points, F faces, D directions. Inside is where the generalised winding number (Jacobson et al. 2013) is beyond one half;
-it is read with the fast approximation of Barill et al. 2018, which tolerates holes.
+N points, F faces, D directions. Inside is where the generalised winding number (Jacobson et al. 2013) is beyond one
+half; it is read with the fast approximation of Barill et al. 2018, which tolerates holes.
 """
 
 import math
@@ -23,6 +23,8 @@ STEP = 5e-4
 """How far beside the surface the winding number is read, in object diagonals."""
 DIRECTIONS = 96
 """From how many sides a point is looked at before it counts as hidden."""
+PLAINLY = DIRECTIONS // 4
+"""A side seen from this many directions (half of those it faces) is outer even where the winding number says inside."""
 LOOK_SIZE = 256
 """Pixels across the pictures by which points are found hidden."""
 LOOK_DISTANCE = 20.0
@@ -36,9 +38,10 @@ ROUNDS = 40
 def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
     """`n` outer points and the voxels of a mesh in the frame of learning, and what was noticed on the way.
 
-    A point is outer if from some side of it the surface can be seen from far away, and that side is not inside. Its normal
-    points to that side. Hidden walls of closed cavities are not outer, and the cavities count as solid. Cells are solid where
-    their centre is inside or where the surface passes through.
+    A point is outer if one of its sides can be seen from far away and is not inside, or is plainly seen; its normal
+    points there.
+    Hidden walls of closed cavities are not outer, and cavities count as solid. Cells are solid where their centre
+    is inside or where the surface passes through.
     """
     generator = torch.Generator().manual_seed(seed)
     points, normals, warnings = outer_points(mesh, n, generator)
@@ -59,20 +62,15 @@ def outer_points(
     front = ops.raster(looks.pixels_from_world(mesh.vertices), mesh.faces, looks.size)
     face_normal = face_normals(mesh)
     kept: list[tuple[Tensor, Tensor]] = []
-    found, drawn, use_winding, warnings = 0, 0, True, []
+    found, drawn, warnings = 0, 0, []
     draw = 2 * n
     for _ in range(ROUNDS):
         samples = sample_faces(mesh, draw, generator=generator)
         points, normals = positions_at(mesh, samples), face_normal[samples.faces]
         sides = _seen_from(mesh, face_normal, looks, front, points, normals, samples.faces)
-        if use_winding:
-            outside = torch.stack([_outside(mesh, points + sign * STEP * normals) for sign in (1, -1)], -1)
-            if drawn == 0 and int(((sides > 0) & outside).any(-1).sum()) < 0.01 * draw:
-                # Parts so entangled or inverted that the winding number says inside everywhere.
-                use_winding = False
-                warnings.append("the winding number calls all of the surface inside; what can be seen counts as outer")
-            else:
-                sides = torch.where(outside, sides, 0)
+        # What is plainly seen is outer, whatever a winding number of badly oriented faces says.
+        outside = torch.stack([_outside(mesh, points + sign * STEP * normals) for sign in (1, -1)], -1)
+        sides = torch.where(outside | (sides >= PLAINLY), sides, 0)
         outer = (sides > 0).any(-1)
         flip = torch.where(sides[:, 1] > sides[:, 0], -1.0, 1.0)[:, None]
         kept.append((points[outer], (normals * flip)[outer]))
@@ -93,7 +91,7 @@ def outer_points(
 
 
 def winding_number(mesh: Mesh, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-    """How often the surface goes round each point: 1 inside a closed outward surface, 2 inside two of them, -1 inside out."""
+    """How often the surface goes round each point: 1 inside a closed surface, 2 inside two of them, -1 inside out."""
     import igl
 
     vertices = np.ascontiguousarray(mesh.vertices.numpy(), dtype=np.float64)
@@ -128,8 +126,8 @@ def _seen_from(
 ) -> Int[Tensor, "N 2"]:
     """How many of the D pictures show each point, from the side of its normal and from the other.
 
-    A picture shows a point unless the face in front at the point's pixel crosses the ray to it clearly before it. The plane of
-    that face is met, not its depth at the pixel's centre, so that slanted faces do not hide themselves.
+    A picture shows a point unless the face in front at the point's pixel crosses the ray to it clearly before it. The
+    plane of that face is met, not its depth at the pixel's centre, so that slanted faces do not hide themselves.
     """
     seen = torch.zeros(len(points), 2, dtype=torch.int64)
     corner = mesh.vertices[mesh.faces[:, 0]]
@@ -156,7 +154,7 @@ def solid_cells(
     touched: Bool[np.ndarray, "Z Y X"],
     surface: Float[np.ndarray, "M 3"],
 ) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells that the surface touches and those whose centre is inside; only centres in the surface's box are asked."""
+    """The cells that the surface touches and those whose centre is inside; only those in its box are asked."""
     centers = cell_centers(len(touched), dtype=torch.float64).numpy()
     low, high = surface.min(0), surface.max(0)
     ask = ~touched & ((centers >= low) & (centers <= high)).all(-1)
@@ -173,7 +171,7 @@ def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y 
 
 
 def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells of the cube [-0.5, 0.5]^3 that hold a point; what rounding has put outside counts to the nearest cell."""
+    """The cells of the cube [-0.5, 0.5]^3 that hold a point; what rounding has put outside counts to the nearest."""
     index = np.clip(np.floor((points + 0.5) * resolution).astype(np.int64), 0, resolution - 1)
     grid = np.zeros((resolution, resolution, resolution), dtype=bool)
     grid[index[:, 2], index[:, 1], index[:, 0]] = True

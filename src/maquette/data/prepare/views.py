@@ -39,7 +39,7 @@ class Ranges:
 def random_pictures(mesh: Mesh, ranges: Ranges, *, views: int, size: int, rng: np.random.Generator) -> Pictures:
     """`views` square antialiased pictures of `size` pixels of a mesh in the frame of learning.
 
-    Azimuths are stratified: one in each of `views` equal sectors, in a random phase. The lights are drawn once for the object.
+    Azimuths are stratified: one in each of `views` equal sectors, in a random phase. Lights are drawn once an object.
     """
     phase, jitter = rng.random(), rng.random(views)
     azimuth = (2 * math.pi * (phase + (np.arange(views) + jitter) / views)) % (2 * math.pi)
@@ -57,11 +57,15 @@ def random_pictures(mesh: Mesh, ranges: Ranges, *, views: int, size: int, rng: n
 
 
 def random_lights(rng: np.random.Generator) -> tuple[Light, ...]:
-    """Light from everywhere, from the camera, and from one or two places above the horizon; no surface facing one is black."""
+    """Light from everywhere, from the camera, and from one or two places above the horizon; no side is black."""
     lights: list[Light] = [Ambient(float(rng.uniform(0.4, 0.65))), Headlight(float(rng.uniform(0.1, 0.3)))]
     for share in (0.45, 0.25)[: rng.integers(1, 3)]:
         azimuth, elevation = rng.uniform(0, 2 * math.pi), rng.uniform(math.radians(20), math.radians(80))
-        towards = (math.cos(elevation) * math.sin(azimuth), math.sin(elevation), math.cos(elevation) * math.cos(azimuth))
+        towards = (
+            math.cos(elevation) * math.sin(azimuth),
+            math.sin(elevation),
+            math.cos(elevation) * math.cos(azimuth),
+        )
         direction = (-towards[0], -towards[1], -towards[2])
         lights.append(Directional(direction, float(share * rng.uniform(0.6, 1.2))))
     return tuple(lights)
