@@ -28,11 +28,11 @@ from maquette.io.atomic import write_json
 from maquette.version import __version__
 
 
-@runtime_checkable
 PRELOAD = ("maquette.data.prepare", "maquette.ops.raster_numba", "maquette.data.synthetic", "numba", "igl", "PIL.Image")
 """What workers need and is slow to import; one that is not installed is passed over."""
 
 
+@runtime_checkable
 class Job(Protocol):
     """One object to make. Its id is its folder's name, so it is known before the work begins."""
 
@@ -109,9 +109,7 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s
     there = finished_ids(plan.out)
     todo = [job for job in plan.jobs if job.id not in there]
     failures = list(plan.missing)
-    results = run_jobs(
-        partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s, preload=PRELOAD
-    )
+    results = run_jobs(partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s, preload=PRELOAD)
     with _progress(len(plan.jobs), len(plan.jobs) - len(todo)) as advance:
         for job, result in results:
             match result:
