@@ -27,7 +27,6 @@ from maquette.data.prepare.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 from maquette.version import __version__
 
-
 PRELOAD = ("maquette.data.prepare", "maquette.ops.raster_numba", "maquette.data.synthetic", "numba", "igl", "PIL.Image")
 """What workers need and is slow to import; one that is not installed is passed over."""
 
