@@ -26,7 +26,7 @@ from maquette.models.voxels import VoxelsHead
 from maquette.shapes import Mesh, PointCloud, Voxels
 
 SMALL = SmallEncoder(width=8, features=16, picture_size=32)
-TRIO = TrioConfig(SMALL, VoxelsHead(channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40))
+TRIO = TrioConfig(SMALL, VoxelsHead(hidden=8, channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40))
 
 
 def targets_of(count: int, generator: torch.Generator) -> Targets:

@@ -52,7 +52,7 @@ class TrainingConsole:
         self.began = time.perf_counter()
 
     def __enter__(self) -> "TrainingConsole":
-        self.console.print(self.header)
+        self.console.print(self.header, soft_wrap=True)
         self.progress.start()
         self.task = self.progress.add_task("training", total=self.config.steps, completed=self.start, note="")
         return self
@@ -71,10 +71,10 @@ class TrainingConsole:
         if not self.console.is_terminal and now - self.told > LOG_EVERY:
             self.told = now
             left = (self.config.steps - line["step"]) * self.config.batch / max(rate, 1e-9)
-            self.console.print(f"step {line['step'] + 1}/{self.config.steps}  {note}  {left / 60:.0f} min left")
+            self.say(f"step {line['step'] + 1}/{self.config.steps}  {note}  {left / 60:.0f} min left")
 
     def validation(self, step: int, terms: dict[str, float]) -> None:
         self.say(f"validation after step {step + 1}: " + "  ".join(f"{k} {v:.4g}" for k, v in terms.items()))
 
     def say(self, line: str) -> None:
-        self.progress.console.print(line)
+        self.progress.console.print(line, soft_wrap=True)

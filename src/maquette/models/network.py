@@ -44,11 +44,11 @@ class TrioConfig:
     """Picture to all three at once, from one shared encoder: the bundled network."""
 
     encoder: EncoderConfig = SmallEncoder()
-    voxels: VoxelsHead = VoxelsHead(full_weight=2.0)
+    voxels: VoxelsHead = VoxelsHead(full_weight=1.3)
     points: PointsHead = PointsHead()
     mesh: MeshHead = MeshHead(smooth=0.03)
-    voxels_share: float = 0.25
-    """Share of every batch that the voxels learn from: three-dimensional convolutions cost the most."""
+    voxels_share: float = 0.5
+    """Share of every batch that the voxels learn from: their convolutions cost the most."""
     mesh_share: float = 0.5
     """Share of every batch that the mesh learns from."""
 

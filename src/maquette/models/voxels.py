@@ -15,31 +15,38 @@ RESOLUTION = 32
 
 @dataclass(frozen=True)
 class VoxelsHead:
-    """Linear to 2^3 cells, then four doublings; one logit a cell."""
+    """Two linear layers to 8^3 cells, then two doublings; one logit a cell."""
 
-    channels: int = 64
-    """Of the two coarsest grids; the two doublings after them halve them, the last one gives the logit."""
+    hidden: int = 256
+    """Width of the hidden layer."""
+    channels: int = 16
+    """Of the 8^3 grid; the 16^3 grid has half as many again."""
     full_weight: float = 1.0
     """Weight of full cells in the loss; above 1 it keeps thin parts at the price of a thicker solid."""
 
 
 class VoxelsDecoder(nn.Module):
+    """Normalisation between the convolutions: without it, the grid was still a blob when points and mesh had legs."""
+
     def __init__(self, config: VoxelsHead, features: int):
         super().__init__()
         self.config = config
-        c = config.channels
-        self.start = nn.Linear(features, c * 8)
+        c, d = config.channels, config.channels * 3 // 2
+        self.start = nn.Sequential(
+            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, c * 8**3)
+        )
         self.grow = nn.Sequential(
-            nn.ConvTranspose3d(c, c, 4, 2, 1), nn.LeakyReLU(0.1),
-            nn.ConvTranspose3d(c, c // 2, 4, 2, 1), nn.LeakyReLU(0.1),
-            nn.ConvTranspose3d(c // 2, c // 4, 4, 2, 1), nn.LeakyReLU(0.1),
-            nn.ConvTranspose3d(c // 4, 1, 4, 2, 1),
+            nn.BatchNorm3d(c), nn.ReLU(),
+            nn.ConvTranspose3d(c, d, 4, 2, 1), nn.BatchNorm3d(d), nn.ReLU(),
+            nn.ConvTranspose3d(d, 1, 2, 2),
         )  # fmt: skip
+        # Channels last is the quicker memory order on CPUs, 1.5 times here.
+        self.grow.to(memory_format=torch.channels_last_3d)
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B Z Y X"]:
         """Logits; a probability is their sigmoid."""
-        start = torch.relu(self.start(features)).reshape(len(features), -1, 2, 2, 2)
-        return self.grow(start)[:, 0]
+        start = self.start(features).reshape(len(features), -1, 8, 8, 8)
+        return self.grow(start.contiguous(memory_format=torch.channels_last_3d))[:, 0]
 
     def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight).mean()}

@@ -29,7 +29,7 @@ class Recipe:
     """Folder of the finished weights."""
     objects: int = 16_000
     views: int = 6
-    steps: int = 5_500
+    steps: int = 5_200
     batch: int = 64
     device: str = "cpu"
     """A torch device: cpu, cuda."""

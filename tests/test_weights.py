@@ -1,0 +1,52 @@
+"""The bundled network: that it is there, small and loadable, and that its recipe gives such a folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
+from maquette.models import SmallEncoder, TrioConfig, load_run
+from maquette.models.mesh import MeshHead
+from maquette.models.outside import load_features
+from maquette.models.points import PointsHead
+from maquette.models.runs import BUNDLED
+from maquette.models.voxels import VoxelsHead
+from maquette.train import TrainConfig, train
+from maquette.weights.recipe import bundle
+
+
+def test_the_bundled_network_is_there_and_small():
+    run = load_run()
+    assert run.model.representations == ("voxels", "points", "mesh")
+    assert load_features(run.folder) is not None
+    # What `pip install` carries for everybody: at most 25 MB.
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 25e6
+
+
+def test_the_recipe_bundles_a_run(tmp_path):
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "weights"
+    prepare_synthetic(PrepareSynthetic(out=data, count=8, views=2, size=33, points=300, val=0.25, test=0.0, workers=1))
+    config = TrioConfig(
+        SmallEncoder(width=8, features=16, picture_size=32),
+        VoxelsHead(hidden=8, channels=8),
+        PointsHead(points=50, hidden=8),
+        MeshHead(level=1, hidden=8, samples=40),
+    )
+    train(TrainConfig(out=run, data=data, model=config, steps=2, batch=2, workers=1))
+    bundle(run, data, out, known_pictures=10)
+    assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "features.safetensors"}
+    assert str(tmp_path) not in (out / "config.json").read_text()
+    known = load_features(out)
+    assert known is not None and len(known.features) == 10
+    images = torch.rand(2, 4, 32, 32)
+    # 16-bit floats keep eleven bits: a relative error of 2^-11 a weight.
+    exact, stored = (load_run(Path(folder)).model.encode(images) for folder in (run, out))
+    torch.testing.assert_close(stored, exact, rtol=0.02, atol=0.02 * float(exact.detach().abs().max()))
+
+
+@pytest.mark.parametrize("name", ["voxels", "points", "mesh"])
+def test_the_bundled_network_answers_a_blank_picture(name):
+    model = load_run().model
+    with torch.no_grad():
+        assert len(model.shapes(model.encode(torch.zeros(1, 4, 64, 64)), name)) == 1
