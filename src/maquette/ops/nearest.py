@@ -59,17 +59,22 @@ def nearest_reference(
     return indices
 
 
-@torch.library.custom_op("maquette::nearest", mutates_args=())
-def _nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
+# Not `custom_op`: its first call imports torch's compiler, which takes as long as importing torch.
+torch.library.define("maquette::nearest", "(Tensor queries, Tensor points, int k) -> Tensor")
+_nearest = torch.ops.maquette.nearest.default
+
+
+@torch.library.impl("maquette::nearest", "CompositeExplicitAutograd")
+def _(queries: Tensor, points: Tensor, k: int) -> Tensor:
     return nearest_reference(queries, points, k)
 
 
-@_nearest.register_fake
+@torch.library.register_fake("maquette::nearest")
 def _(queries: Tensor, points: Tensor, k: int) -> Tensor:
     return queries.new_empty((*queries.shape[:2], k), dtype=torch.int64)
 
 
-@_nearest.register_kernel("cpu")
+@torch.library.impl("maquette::nearest", "CPU")
 def _(queries: Tensor, points: Tensor, k: int) -> Tensor:
     if importlib.util.find_spec("numba") is None:
         return nearest_reference(queries, points, k)

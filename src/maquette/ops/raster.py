@@ -150,33 +150,40 @@ def _keep_nearest(index, nearness, item, pixel, value):
     index[pixel[wins]] = first[pixel[wins]]
 
 
-@torch.library.custom_op("maquette::raster", mutates_args=())
-def _raster(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
+# Not `custom_op`: its first call imports torch's compiler, which takes as long as importing torch.
+torch.library.define("maquette::raster", "(Tensor vertices, Tensor faces, int height, int width) -> Tensor")
+torch.library.define("maquette::raster_discs", "(Tensor centers, Tensor radii, int height, int width) -> Tensor")
+_raster = torch.ops.maquette.raster.default
+_raster_discs = torch.ops.maquette.raster_discs.default
+
+
+@torch.library.impl("maquette::raster", "CompositeExplicitAutograd")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     return raster_reference(vertices, faces, (height, width))
 
 
-@_raster.register_fake
+@torch.library.register_fake("maquette::raster")
 def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     return faces.new_empty((vertices.shape[0], height, width))
 
 
-@_raster.register_kernel("cpu")
+@torch.library.impl("maquette::raster", "CPU")
 def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     reference = importlib.util.find_spec("numba") is None
     return (raster_reference if reference else raster_numba)(vertices, faces, (height, width))
 
 
-@torch.library.custom_op("maquette::raster_discs", mutates_args=())
-def _raster_discs(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
+@torch.library.impl("maquette::raster_discs", "CompositeExplicitAutograd")
+def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
     return raster_discs_reference(centers, radii, (height, width))
 
 
-@_raster_discs.register_fake
+@torch.library.register_fake("maquette::raster_discs")
 def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
     return centers.new_empty((centers.shape[0], height, width), dtype=torch.int64)
 
 
-@_raster_discs.register_kernel("cpu")
+@torch.library.impl("maquette::raster_discs", "CPU")
 def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
     reference = importlib.util.find_spec("numba") is None
     return (raster_discs_reference if reference else raster_discs_numba)(centers, radii, (height, width))
