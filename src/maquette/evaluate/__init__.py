@@ -88,9 +88,9 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
 
     with bar() as progress:
 
-        def phase(name: str, total: int | None, note: str = "objects"):
+        def phase(name: str, total: int, note: str = "objects"):
             if progress.disable:
-                progress.console.print(f"{name}: {total or ''} {note}", highlight=False)
+                progress.console.print(f"{name}: {total} {note}", highlight=False)
             task = progress.add_task(name, total=total, note=note)
             return lambda done: progress.update(task, advance=done)
 
@@ -165,11 +165,11 @@ def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, lis
         return None, ["the run does not say what it was trained on; give --train-data"]
     if not data.is_dir():
         return None, [f"the training data {data} is not there; give --train-data"]
-    advance = phase("packing", None)
-    told = 0
+    told, advance = 0, None
 
     def report(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, advance
+        advance = advance or phase("packing", total)
         advance(done - told)
         told = done
 

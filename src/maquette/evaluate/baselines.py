@@ -112,7 +112,7 @@ def save_mean_shapes(path: Path, shapes: dict[str, MeanShape]) -> None:
 def load_mean_shapes(path: Path) -> dict[str, MeanShape]:
     """What `save_mean_shapes` wrote, to 16-bit occupancies."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {
                 str(name): MeanShape(torch.from_numpy(occupancy.astype(np.float32)), float(level), int(objects))
                 for name, occupancy, level, objects in zip(
@@ -146,7 +146,7 @@ class Retrieved:
         return {"retrieval_encoder": self.encoder, "retrieval_thumbnail": self.thumbnail}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def retrieve(
     model: SingleView,
     training: Pack,
@@ -165,7 +165,8 @@ def retrieve(
     best = torch.full((2, len(features)), -torch.inf, device=device)
     view = torch.zeros(2, len(features), dtype=torch.int64, device=device)
     for start in range(0, len(training.views), batch):
-        pictures = torch.from_numpy(training.views[start : start + batch]).to(device).permute(0, 3, 1, 2) / 255
+        views = torch.from_numpy(np.array(training.views[start : start + batch]))
+        pictures = views.to(device).permute(0, 3, 1, 2) / 255
         cosine = wanted @ torch.nn.functional.normalize(model.encode(pictures), dim=1).T
         nearness = -torch.cdist(small, thumbnails(pictures), compute_mode="donot_use_mm_for_euclid_dist")
         for row, likeness in enumerate((cosine, nearness)):

@@ -78,6 +78,15 @@ class Evaluation:
         both = [name for name in self.methods() if name.startswith("retrieval")]
         return max(both, key=lambda name: self.summary(name).means[self.headline()], default=None)
 
+    def own_points(self, method: str) -> list[int]:
+        """How many points the method's clouds had before they were resampled to the protocol's number."""
+        return sorted({n for row in self.rows if row.method == method and (n := row.scores.own_points) is not None})
+
+    def fewest_true_points(self) -> int:
+        """The least that any object was compared with: fewer than the protocol's where the data holds fewer."""
+        counts = [row.scores.truth_points for row in self.rows if row.method == "ceiling"]
+        return min((count for count in counts if count is not None), default=0)
+
     def headline(self) -> str:
         return f"F@{self.protocol.thresholds[-1]:g}"
 
@@ -114,6 +123,7 @@ def as_json(evaluation: Evaluation) -> dict:
             "kind": "network" if name in evaluation.representations else "baseline",
             "what": WORDS[name],
             **asdict(evaluation.summary(name)),
+            "own_points": evaluation.own_points(name),
             "macro": macro(categories),
             "categories": {category: asdict(summary) for category, summary in categories.items()},
         }
@@ -127,6 +137,7 @@ def as_json(evaluation: Evaluation) -> dict:
             "name": protocol.name,
             "frame": protocol.frame,
             "points": protocol.points,
+            "true_points_at_least": evaluation.fewest_true_points(),
             "thresholds": list(protocol.thresholds),
             "chamfer": protocol.chamfer,
             "failures": "F, precision, recall and IoU 0; excluded from the other means, whose counts are given",
@@ -193,7 +204,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
         top -= 4.4
     axes.set(
         xlim=(0.9 * thresholds[0], thresholds[-1] * 1.005), ylim=(0, 101), xticks=thresholds,
-        xlabel="distance threshold", ylabel="F-score in percent",
+        xlabel="distance below which a point counts as right (diagonal of the object = 1)", ylabel="F-score in percent",
     )  # fmt: skip
     data = evaluation.facts["data"]
     axes.set_title(
@@ -334,7 +345,11 @@ def remarks(evaluation: Evaluation) -> list[str]:
         lines.append(
             "the mean shape knows the truth's category, the oracle the truth itself; red: below the mean shape"
         )
-    fewest = evaluation.facts["data"].get("fewest_points", evaluation.protocol.points)
+    for name in network:
+        own = evaluation.own_points(name)
+        if own and evaluation.protocol.name == "maquette":
+            lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points, resampled to {evaluation.protocol.points:,}")
+    fewest = evaluation.fewest_true_points()
     if fewest < evaluation.protocol.points:
         lines.append(
             f"the truth holds only {fewest:,} points where the protocol asks for {evaluation.protocol.points:,}"

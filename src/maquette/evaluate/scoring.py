@@ -44,7 +44,7 @@ class Seen:
     """False where the picture shows nothing."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def look(
     model: SingleView, dataset: Dataset, entries: Sequence[Entry], advance: Callable[[int], object], *, batch: int = 64
 ) -> Seen:
@@ -105,7 +105,6 @@ class Answer:
     """The training object, if it is one."""
 
 
-@torch.inference_mode()
 def score_objects(
     model: SingleView,
     dataset: Dataset,
@@ -120,7 +119,8 @@ def score_objects(
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
         features = seen.features[start : start + 32]
-        predicted = {name: model.shapes(features, name) for name in model.representations}
+        with torch.no_grad():
+            predicted = {name: model.shapes(features, name) for name in model.representations}
         for at, entry in enumerate(entries[start : start + 32], start):
             target = target_of(dataset.truth(entry))
             shown = seen.shown[at]
@@ -137,7 +137,9 @@ def score_objects(
             if target.voxels is not None and "voxels" in model.representations:
                 voxels = Voxels(target.voxels.float(), torch.eye(4))
                 generator = generator_of(seed, entry.id, "ceiling_voxels")
-                yield Row(entry, "ceiling_voxels", score(protocol, voxels, target, generator=generator))
+                # Without the target's voxels: their IoU with themselves says nothing.
+                surface_only = replace(target, voxels=None)
+                yield Row(entry, "ceiling_voxels", score(protocol, voxels, surface_only, generator=generator))
             if entry.category in answers.means:
                 mean = answers.means[entry.category]
                 answer = Answer(surfaces[entry.category], mean.occupancy > mean.level)

@@ -51,6 +51,10 @@ class Scores:
     values: dict[str, float]
     failure: str | None = None
     """Why there was nothing to compare; the F-scores and the IoU are then 0 and the other scores absent."""
+    own_points: int | None = None
+    """How many points a predicted cloud had before it was resampled."""
+    truth_points: int | None = None
+    """How many points of the truth it was compared with."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,10 @@ def ceiling(protocol: ScoringProtocol, target: Target, *, generator: torch.Gener
     matches = match_to_itself(cloud.points)
     match protocol:
         case MaquetteProtocol():
-            return Scores(
-                _f_values(matches, protocol.thresholds) | _distances(matches) | _normals(matches, cloud, cloud)
-            )
+            values = _f_values(matches, protocol.thresholds) | _distances(matches) | _normals(matches, cloud, cloud)
         case Cmu2025Protocol():
-            return Scores(_f_values(matches, protocol.thresholds, epsilon=1e-8))
+            values = _f_values(matches, protocol.thresholds, epsilon=1e-8)
+    return Scores(values, truth_points=len(cloud.points))
 
 
 def failure_of(shape: Shape, *, level: float = LEVEL) -> str | None:
@@ -168,7 +171,7 @@ def _score_maquette(protocol: MaquetteProtocol, predicted: Shape, target: Target
     values = _f_values(matches, protocol.thresholds) | _distances(matches) | _normals(matches, cloud, truth)
     if isinstance(predicted, Voxels) and target.voxels is not None:
         values["iou"] = _iou(predicted, target.voxels)
-    return Scores(values)
+    return Scores(values, None, _own_points(predicted), len(truth.points))
 
 
 def _score_cmu2025(protocol: Cmu2025Protocol, predicted: Shape, target: Target, generator: torch.Generator) -> Scores:
@@ -184,7 +187,12 @@ def _score_cmu2025(protocol: Cmu2025Protocol, predicted: Shape, target: Target, 
     cloud = surface if isinstance(surface, PointCloud) else sample(surface, count, generator=generator)
     if isinstance(predicted, Voxels):
         cloud, truth = _centred(cloud), _centred(truth)
-    return Scores(_f_values(match(cloud.points, truth.points), protocol.thresholds, epsilon=1e-8))
+    values = _f_values(match(cloud.points, truth.points), protocol.thresholds, epsilon=1e-8)
+    return Scores(values, None, _own_points(predicted), len(truth.points))
+
+
+def _own_points(shape: Shape) -> int | None:
+    return shape.points.shape[-2] if isinstance(shape, PointCloud) else None
 
 
 def _true_points(target: Target, count: int, generator: torch.Generator) -> PointCloud:

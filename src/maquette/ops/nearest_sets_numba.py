@@ -11,8 +11,8 @@ from numba import njit
 
 CELLS = 32
 """Along each edge of the grid."""
-SLACK = np.float32(1 - 1e-4)
-"""Bounds are shrunk by more than they can be rounded up."""
+SLACK = np.float32(1e-4)
+"""Bounds are shrunk by this part of a cell's edge and of themselves: more than they can be rounded up."""
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -51,11 +51,11 @@ def bounds_of(sets, low, edge, field, bound):
             y = (sets[t, j, 1] - low[1]) / edge
             z = (sets[t, j, 2] - low[2]) / edge
             cx, cy, cz = min(int(x), CELLS - 1), min(int(y), CELLS - 1), min(int(z), CELLS - 1)
-            dx, dy, dz = x - cx - np.float32(0.5), y - cy - np.float32(0.5), z - cz - np.float32(0.5)
-            gap = field[(cx * CELLS + cy) * CELLS + cz] - edge * math.sqrt(dx * dx + dy * dy + dz * dz)
+            dx, dy, dz = x - np.float32(cx + 0.5), y - np.float32(cy + 0.5), z - np.float32(cz + 0.5)
+            gap = field[(cx * CELLS + cy) * CELLS + cz] - edge * (math.sqrt(dx * dx + dy * dy + dz * dz) + SLACK)
             gap = max(gap, np.float32(0))
             total += gap * gap
-        bound[t] = total / m * SLACK
+        bound[t] = total / m * (1 - SLACK)
 
 
 @njit(nogil=True, cache=True)
@@ -68,11 +68,12 @@ def search(lo, hi, queries, sets, low, edge, indices, values):
     query, other = np.empty((3, n), np.float32), np.empty((3, m), np.float32)
     for q in range(lo, hi):
         for i in range(n):
-            query[0, i], query[1, i], query[2, i] = queries[q, i, 0], queries[q, i, 1], queries[q, i, 2]
+            for axis in range(3):  # from the grid's corner, so that a far origin costs no digits
+                query[axis, i] = queries[q, i, axis] - low[axis]
         for cell in range(cells):
-            x = low[0] + (cell // (CELLS * CELLS) + np.float32(0.5)) * edge
-            y = low[1] + (cell // CELLS % CELLS + np.float32(0.5)) * edge
-            z = low[2] + (cell % CELLS + np.float32(0.5)) * edge
+            x = np.float32((cell // (CELLS * CELLS) + 0.5) * edge)
+            y = np.float32((cell // CELLS % CELLS + 0.5) * edge)
+            z = np.float32((cell % CELLS + 0.5) * edge)
             field[cell] = math.sqrt(least_squared(x, y, z, query[0], query[1], query[2]))
         bounds_of(sets, low, edge, field, bound)
         values[q] = np.inf
@@ -82,7 +83,8 @@ def search(lo, hi, queries, sets, low, edge, indices, values):
             if bound[t] > limit:
                 break
             for i in range(m):
-                other[0, i], other[1, i], other[2, i] = sets[t, i, 0], sets[t, i, 1], sets[t, i, 2]
+                for axis in range(3):
+                    other[axis, i] = sets[t, i, axis] - low[axis]
             # The bound stands for the direction from the set to the query until that is computed.
             there = direction(query[0], query[1], query[2], other[0], other[1], other[2], bound[t], limit)
             if there == np.inf:

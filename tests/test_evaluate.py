@@ -1,0 +1,329 @@
+"""Evaluation: what stands in the files, and baselines whose answers are known."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.camera import orbit
+from maquette.data.dataset import Entry, Pictures, Truth, open_dataset, write_index, write_object
+from maquette.data.pack import pack
+from maquette.evaluate import EvaluateConfig, baselines, evaluate_run, spread
+from maquette.evaluate.scoring import fixed_view, generator_of
+from maquette.io.atomic import write_json
+from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, save_model
+from maquette.models.mesh import MeshHead
+from maquette.models.points import PointsHead
+from maquette.models.voxels import VoxelsHead
+from maquette.shapes import cell_centers
+
+ENCODER = SmallEncoder(width=8, features=16, picture_size=32)
+TRIO = TrioConfig(ENCODER, VoxelsHead(channels=8), PointsHead(64, 16), MeshHead(level=1, hidden=8, samples=64))
+POINTS = 600
+NETWORK = {"voxels", "points", "mesh"}
+BASELINES = {"mean_shape", "retrieval_encoder", "retrieval_thumbnail", "oracle", "ceiling", "ceiling_voxels"}
+
+
+def box_truth(half, rng):
+    """Points on the surface of a box with half edges `half`, uniform by area, and its cells."""
+    half = np.array(half)
+    areas = np.repeat(half.prod() / half, 2)
+    side = rng.choice(6, POINTS, p=areas / areas.sum())
+    points = rng.uniform(-1, 1, (POINTS, 3)) * half
+    normals = np.zeros((POINTS, 3))
+    axis, sign = side // 2, side % 2 * 2.0 - 1
+    points[np.arange(POINTS), axis] = sign * half[axis]
+    normals[np.arange(POINTS), axis] = sign
+    cells = (cell_centers(32).numpy().__abs__() < half).all(-1)
+    labels = np.zeros(POINTS, np.int16)
+    return Truth(points.astype(np.float32), normals.astype(np.float32), labels, ("box",), cells)
+
+
+def pictures_of(half, views, rng):
+    """Flat pictures, as wide and high as the box, in a colour of their own."""
+    rgba = np.zeros((views, 48, 48, 4), np.uint8)
+    width, height = int(40 * half[0]), int(40 * half[1])
+    for picture in rgba:
+        picture[24 - height : 24 + height, 24 - width : 24 + width] = [*rng.integers(0, 256, 3), 255]
+    angles = rng.uniform(0, 1, (views, 2))
+    cameras = orbit(
+        torch.from_numpy(angles[:, 0]).float(),
+        torch.from_numpy(angles[:, 1]).float(),
+        torch.full((views,), 1.5),
+        focal=50.0,
+        size=(48, 48),
+    )
+    return Pictures(rgba, cameras, angles[:, 0], angles[:, 1], np.full(views, 1.5), [{}] * views)
+
+
+def write_boxes(root, objects, *, views=2, seed=0):
+    """A data set of boxes: (id, category, split, half edges)."""
+    rng = np.random.default_rng(seed)
+    entries = [Entry(id, category, split, "test", views) for id, category, split, _ in objects]
+    for entry, (_, _, _, half) in zip(entries, objects, strict=True):
+        write_object(root, entry, pictures_of(half, views, rng), box_truth(half, rng), {})
+    write_index(root, entries)
+    write_json(root / "dataset.json", {"format": "maquette-dataset", "version": 1, "kind": "boxes", "config": {}})
+    return root
+
+
+TALL, FLAT = (0.15, 0.42, 0.2), (0.4, 0.12, 0.25)
+
+
+def objects():
+    """Two categories; within one all training objects are equal, the test objects a little larger."""
+    for n in range(4):
+        yield f"tall-{n}", "tall", "train", TALL
+        yield f"flat-{n}", "flat", "train", FLAT
+    for n in range(2):
+        yield f"tall-test-{n}", "tall", "test", tuple(1.03 * edge for edge in TALL)
+        yield f"flat-test-{n}", "flat", "test", tuple(1.03 * edge for edge in FLAT)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return write_boxes(tmp_path_factory.mktemp("boxes") / "boxes", list(objects()))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "trio"
+    torch.manual_seed(0)
+    save_model(build(TRIO), folder, {"train": {"data": str(data)}, "step": 7})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(run):
+    evaluation = evaluate_run(EvaluateConfig(run))
+    return evaluation, json.loads((run / "evaluation" / "scores.json").read_text())
+
+
+def test_every_representation_and_every_baseline_is_scored_on_every_object(evaluated, run):
+    evaluation, scores = evaluated
+    assert set(scores["methods"]) == NETWORK | BASELINES
+    assert all(method["objects"] == 4 for method in scores["methods"].values())
+    lines = list(csv.DictReader((run / "evaluation" / "scores.csv").read_text().splitlines()))
+    assert len(lines) == len(evaluation.rows) == 4 * 9
+    assert {line["id"] for line in lines} == {"tall-test-0", "tall-test-1", "flat-test-0", "flat-test-1"}
+    assert (run / "evaluation" / "fscore.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_json_says_what_the_numbers_depend_on(evaluated, data):
+    _, scores = evaluated
+    assert scores["protocol"]["name"] == "maquette" and scores["protocol"]["points"] == 10_000
+    assert scores["protocol"]["true_points_at_least"] == POINTS
+    assert scores["run"]["step"] == 7
+    assert scores["data"]["path"] == str(data) and scores["data"]["split"] == "test"
+    assert (scores["data"]["requested"], scores["data"]["evaluated"]) == (4, 4)
+    assert scores["training_data"] == {"path": str(data), "objects": 8, "views": 16}
+    assert scores["seed"] == 0 and scores["missing"] == []
+    assert scores["methods"]["points"]["own_points"] == [64]
+
+
+def test_means_over_categories_and_objects_come_from_the_rows(evaluated):
+    evaluation, scores = evaluated
+    rows = [row for row in evaluation.rows if row.method == "mesh"]
+    flat = [row.scores.values["F@0.05"] for row in rows if row.entry.category == "flat"]
+    tall = [row.scores.values["F@0.05"] for row in rows if row.entry.category == "tall"]
+    mesh = scores["methods"]["mesh"]
+    assert mesh["categories"]["flat"]["means"]["F@0.05"] == pytest.approx(np.mean(flat))
+    assert mesh["means"]["F@0.05"] == pytest.approx(np.mean(flat + tall))
+    assert mesh["macro"]["F@0.05"] == pytest.approx((np.mean(flat) + np.mean(tall)) / 2)
+
+
+def test_the_mean_of_equal_objects_is_that_object(evaluated, data):
+    _, scores = evaluated
+    means = baselines.mean_shapes(pack(data, "train", 32), lambda done: None)
+    for category, half in (("tall", TALL), ("flat", FLAT)):
+        expected = (cell_centers(32).abs() < torch.tensor(half)).all(-1)
+        assert torch.equal(means[category].occupancy, expected.float())
+        assert means[category].objects == 4
+    # The test boxes are 3 % larger: surfaces at most 0.013 and a cell of 1 / 32 apart. The truth's 600 points on an area
+    # of 1.4 leave 4 % of that surface without a neighbour within 0.05, see `ceiling`.
+    assert scores["methods"]["mean_shape"]["means"]["F@0.05"] > 95
+
+
+def test_the_level_of_a_mean_shape_is_where_its_surface_meets_the_objects(data):
+    # Nested boxes averaged: occupancy falls outwards from 1; the judges are the box at which it is between 0.4 and 0.6.
+    training = pack(data, "train", 32)
+    centers = cell_centers(32).abs()
+    tall = torch.tensor(TALL)
+    inner, middle, outer = ((centers < scale * tall).all(-1).float() for scale in (0.6, 1.0, 1.15))
+    occupancy = 0.4 * inner + 0.35 * middle + 0.25 * outer
+    judges = [index for index, entry in enumerate(training.entries) if entry.category == "tall"]
+    # Full inside the middle box from 0.6 down to just above 0.25.
+    assert 0.25 < baselines.best_level(occupancy, training, judges) < 0.6
+
+
+def test_baselines_find_a_training_object_in_its_own_training_set(run, tmp_path):
+    evaluation = evaluate_run(EvaluateConfig(run, split="train", out=tmp_path))
+    answers = {(row.entry.id, row.method): row.answer for row in evaluation.rows}
+    for id in {row.entry.id for row in evaluation.rows}:
+        assert answers[id, "retrieval_thumbnail"] == id
+        assert answers[id, "retrieval_encoder"].split("-")[0] == id.split("-")[0]
+        assert answers[id, "oracle"].split("-")[0] == id.split("-")[0]
+        assert answers[id, "mean_shape"] == ""
+    assert evaluation.summary("retrieval_thumbnail").means["F@0.02"] == 100
+    assert evaluation.summary("retrieval_thumbnail").means["iou"] == 1
+
+
+def test_retrieval_searches_all_views_of_all_objects(data, run):
+    training = pack(data, "train", 32)
+    model = build(TRIO).eval()
+    pictures = torch.from_numpy(np.array(training.views)).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        found = baselines.retrieve(
+            model, training, model.encode(pictures), baselines.thumbnails(pictures), lambda done: None, batch=5
+        )
+    expected = torch.arange(len(training.views)) // 2
+    assert torch.equal(found.thumbnail, expected)
+    assert torch.equal(found.encoder, expected)
+
+
+def test_a_thumbnail_is_the_mean_grey_and_the_mean_mask_of_its_part_of_the_picture():
+    pictures = torch.zeros(1, 4, 32, 32)
+    pictures[:, :3], pictures[:, 3] = torch.tensor([0.2, 0.4, 0.9]).reshape(3, 1, 1), 1
+    pictures[:, 3, :, 16:] = 0
+    grey, mask = baselines.thumbnails(pictures).reshape(2, 16, 16)
+    torch.testing.assert_close(grey[:, :8], torch.full((16, 8), 0.5))
+    assert not grey[:, 8:].any() and mask[:, :8].eq(1).all() and not mask[:, 8:].any()
+
+
+def test_a_prediction_that_fails_is_scored_zero_counted_and_listed(data, tmp_path, capsys):
+    model = build(VoxelsConfig(ENCODER, VoxelsHead(channels=8)))
+    with torch.no_grad():
+        model.decoders["voxels"].grow[-1].bias.fill_(-1000)
+    save_model(model, tmp_path / "run", {"train": {"data": str(data)}})
+    evaluate_run(EvaluateConfig(tmp_path / "run"))
+    scores = json.loads((tmp_path / "run" / "evaluation" / "scores.json").read_text())
+    voxels = scores["methods"]["voxels"]
+    assert (voxels["objects"], voxels["failures"]) == (4, 4)
+    assert voxels["means"]["F@0.05"] == 0 and voxels["means"]["iou"] == 0
+    assert "chamfer_plain" not in voxels["means"]
+    failed = {(failure["id"], failure["method"], failure["reason"]) for failure in scores["failures"]}
+    assert ("flat-test-0", "voxels", "no cell is fuller than 0.5") in failed and len(failed) == 4
+    said = capsys.readouterr().out
+    assert "4 failed" in said and "flat-test-1, voxels: no cell is fuller than 0.5" in said
+
+
+def test_a_picture_that_shows_nothing_is_a_failure_of_all_who_need_it(run, data, tmp_path):
+    root = write_boxes(tmp_path / "blank", [("blank", "tall", "test", (0.01, 0.01, 0.3))])
+    evaluation = evaluate_run(EvaluateConfig(run, data=root, out=tmp_path / "out"))
+    failed = {row.method for row in evaluation.rows if row.scores.failure == "the picture shows no object"}
+    assert failed == NETWORK | {"retrieval_encoder", "retrieval_thumbnail"}
+    assert evaluation.summary("ceiling").failures == evaluation.summary("oracle").failures == 0
+
+
+def test_without_the_training_data_the_saved_mean_shapes_are_used_and_the_rest_is_named(run, evaluated, data, tmp_path):
+    first, _ = evaluated
+    config = EvaluateConfig(run, data=data, train_data=tmp_path / "gone", out=tmp_path / "out")
+    again = evaluate_run(config)
+    assert {row.method for row in again.rows} == NETWORK | {"mean_shape", "ceiling", "ceiling_voxels"}
+    assert again.summary("mean_shape").means == first.summary("mean_shape").means
+    assert again.facts["missing"] == [
+        f"no retrieval and no oracle: the training data {tmp_path / 'gone'} is not there; give --train-data"
+    ]
+
+
+def test_without_anything_saved_the_mean_shapes_are_named_as_missing(data, tmp_path):
+    save_model(build(VoxelsConfig(ENCODER, VoxelsHead(channels=8))), tmp_path / "run", {})
+    evaluation = evaluate_run(EvaluateConfig(tmp_path / "run", data=data, limit=1))
+    assert len(evaluation.facts["missing"]) == 2
+    assert re.search("no mean shape: .*give --train-data", evaluation.facts["missing"][1])
+
+
+def test_other_data_is_measured_with_the_training_set_s_baselines_where_they_know_the_category(run, tmp_path, data):
+    others = [
+        ("a", "tall", "all", TALL),
+        ("b", "boat", "all", FLAT),
+        ("c", "", "all", FLAT),
+    ]
+    root = write_boxes(tmp_path / "other", others, seed=5)
+    config = EvaluateConfig(run, data=root, split="all", out=tmp_path / "out")
+    evaluation = evaluate_run(config)
+    assert {row.entry.id for row in evaluation.rows if row.method == "mean_shape"} == {"a"}
+    assert evaluation.summary("oracle").objects == 3
+    assert evaluation.categories() == ["(no category)", "boat", "tall"]
+    labelled = evaluate_run(replace(config, labelled=True))
+    assert {row.entry.id for row in labelled.rows} == {"a", "b"}
+    assert (labelled.facts["data"]["requested"], labelled.facts["data"]["evaluated"]) == (2, 2)
+
+
+def test_an_object_s_scores_depend_on_no_other_object(run, evaluated, tmp_path):
+    whole, _ = evaluated
+    alone = evaluate_run(EvaluateConfig(run, limit=1, out=tmp_path))
+    expected = {(row.entry.id, row.method): row.scores.values for row in whole.rows}
+    assert len(alone.rows) == 9
+    for row in alone.rows:
+        # Batch normalisation is fixed, but a convolution rounds by the batch's size; a point may change sides.
+        assert row.scores.values.keys() == expected[row.entry.id, row.method].keys()
+        for name, value in row.scores.values.items():
+            assert value == pytest.approx(expected[row.entry.id, row.method][name], abs=0.05, rel=1e-3)
+    assert alone.facts["data"]["requested"] == 4 and alone.facts["data"]["evaluated"] == 1
+
+
+def test_protocol_cmu2025_has_its_own_points_and_no_chamfer(run, tmp_path):
+    evaluation = evaluate_run(EvaluateConfig(run, protocol="cmu2025", points=200, out=tmp_path, limit=2))
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["protocol"]["name"] == "cmu2025" and scores["protocol"]["points"] == 200
+    assert not any("chamfer" in name or name == "iou" for row in evaluation.rows for name in row.scores.values)
+    # A cloud is taken as it is, with as many true points.
+    assert {row.scores.truth_points for row in evaluation.rows if row.method == "points"} == {64}
+    assert {row.scores.truth_points for row in evaluation.rows if row.method == "oracle"} == {200}
+
+
+def test_the_view_follows_from_the_id_alone():
+    # SHA-256 of "abc" begins ba7816bf 8f01cfea (FIPS 180-2, appendix B.1).
+    entry = Entry("abc", "tall", "test", "", 24)
+    assert fixed_view(entry) == 0xBA7816BF8F01CFEA % 24
+    assert fixed_view(replace(entry, category="flat", views=7)) == 0xBA7816BF8F01CFEA % 7
+
+
+def test_random_draws_follow_from_the_seed_and_the_names():
+    same, again = generator_of(0, "a", "mesh"), generator_of(0, "a", "mesh")
+    assert torch.equal(torch.rand(3, generator=same), torch.rand(3, generator=again))
+    others = [generator_of(1, "a", "mesh"), generator_of(0, "b", "mesh"), generator_of(0, "a", "voxels")]
+    assert len({float(torch.rand(1, generator=g)) for g in [generator_of(0, "a", "mesh"), *others]}) == 4
+
+
+def test_a_limit_is_spread_evenly(data):
+    entries = open_dataset(data).entries
+    assert [entry.id for entry in spread(entries, 3)] == [entries[i].id for i in (0, 4, 8)]
+    assert spread(entries, None) == spread(entries, 100) == tuple(entries)
+
+
+def test_mean_shapes_survive_the_disk(data, tmp_path):
+    means = baselines.mean_shapes(pack(data, "train", 32), lambda done: None)
+    baselines.save_mean_shapes(tmp_path / "baselines.npz", means)
+    again = baselines.load_mean_shapes(tmp_path / "baselines.npz")
+    assert again.keys() == means.keys()
+    for name, mean in means.items():
+        assert torch.equal(again[name].occupancy, mean.occupancy)
+        assert (again[name].level, again[name].objects) == (mean.level, mean.objects)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text"])
+def test_a_broken_file_of_mean_shapes_is_named(tmp_path, content):
+    (tmp_path / "baselines.npz").write_bytes(content)
+    with pytest.raises(OSError, match=r"baselines.npz: not a file of mean shapes"):
+        baselines.load_mean_shapes(tmp_path / "baselines.npz")
+
+
+def test_settings_that_make_no_sense_are_refused(run, data, tmp_path):
+    with pytest.raises(ValueError, match="limit is 0"):
+        EvaluateConfig(run, limit=0)
+    with pytest.raises(ValueError, match="protocol maquette fixes its points"):
+        EvaluateConfig(run, points=500)
+    with pytest.raises(ValueError, match="give --out"):
+        EvaluateConfig()
+    with pytest.raises(ValueError, match="no object of split 'val', only of test, train"):
+        evaluate_run(EvaluateConfig(run, split="val"))
+    save_model(build(VoxelsConfig(ENCODER, VoxelsHead(channels=8))), tmp_path / "run", {})
+    with pytest.raises(ValueError, match="does not say what it was trained on; give --data"):
+        evaluate_run(EvaluateConfig(tmp_path / "run"))
