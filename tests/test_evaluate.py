@@ -144,8 +144,8 @@ def test_the_mean_of_equal_objects_is_that_object(evaluated, data):
         expected = (cell_centers(32).abs() < torch.tensor(half)).all(-1)
         assert torch.equal(means[category].occupancy, expected.float())
         assert means[category].objects == 4
-    # The test boxes are 3 % larger: surfaces at most 0.013 and a cell of 1 / 32 apart. The truth's 600 points on an area
-    # of 1.4 leave 4 % of that surface without a neighbour within 0.05, see `ceiling`.
+    # The test boxes are 3 % larger: surfaces at most 0.013 and a cell of 1 / 32 apart. The truth's 600 points on an
+    # area of 1.4 leave 4 % of that surface without a neighbour within 0.05, as the ceiling does.
     assert scores["methods"]["mean_shape"]["means"]["F@0.05"] > 95
 
 
