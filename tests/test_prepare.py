@@ -1,5 +1,7 @@
 """Preparing data: truth of awkward meshes, pictures, and runs that survive dead workers, broken files and kill -9."""
 
+import contextlib
+import io
 import math
 import os
 import signal
@@ -15,7 +17,7 @@ from PIL import Image
 
 from maquette.camera import orbit
 from maquette.data.dataset import open_dataset
-from maquette.data.prepare import PrepareMeshes, PrepareSynthetic, prepare_meshes, prepare_synthetic
+from maquette.data.prepare import PrepareMeshes, PrepareSynthetic, Report, prepare_meshes, prepare_synthetic
 from maquette.data.prepare.manifest import front_rotation, read_manifest
 from maquette.data.prepare.meshes import model_files, object_ids
 from maquette.data.prepare.truth import mesh_truth, outer_points, without_cavities
@@ -299,10 +301,10 @@ def meshes(folder: Path, out: Path, **changes) -> PrepareMeshes:
     return PrepareMeshes(folder, out, views=2, size=33, points=64, workers=1, **changes)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
     """A flat box whose declared front is -x, one file that is no mesh, and one cloud."""
-    folder = tmp_path / "models"
+    folder = tmp_path_factory.mktemp("meshes") / "models"
     write_obj(folder / "kit" / "Flat Box.obj", box((10.0, 20.0, 30.0), (11.0, 22.0, 34.0)))
     (folder / "broken.glb").write_bytes(b"glTF")
     header = (
@@ -314,24 +316,31 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_file_of_a_folder_is_accounted_for(folder, tmp_path, capsys):
-    report = prepare_meshes(meshes(folder, tmp_path / "out", manifest=folder / "manifest.csv"))
+@pytest.fixture(scope="module")
+def made(folder) -> tuple[Report, str]:
+    """What became of the folder, and what was said about it."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        report = prepare_meshes(meshes(folder, folder.parent / "out", manifest=folder / "manifest.csv"))
+    return report, said.getvalue()
+
+
+def test_every_file_of_a_folder_is_accounted_for(made):
+    report, said = made
     assert (report.sources, report.objects) == (4, 1)
     reasons = {failure.source: failure.reason for failure in report.failures}
     assert sorted(reasons) == ["broken.glb", "cloud.ply", "gone.obj"]
     assert "broken.glb" in reasons["broken.glb"]
     assert "PointCloud without faces" in reasons["cloud.ply"]
     assert reasons["gone.obj"] == "named in the manifest, but there is no such file"
-    said = capsys.readouterr().err
     assert "4 files: 1 objects, 3 failed" in said
     assert "failed: broken.glb: " in said
     assert "have no declared front and keep their axes" in said
-    assert (tmp_path / "out" / "report.json").read_text().count("reason") == 3
+    assert (report.out / "report.json").read_text().count("reason") == 3
 
 
-def test_a_declared_front_is_turned_to_plus_z_and_the_box_normalised(folder, tmp_path):
-    prepare_meshes(meshes(folder, tmp_path / "out", manifest=folder / "manifest.csv"))
-    data = open_dataset(tmp_path / "out")
+def test_a_declared_front_is_turned_to_plus_z_and_the_box_normalised(made):
+    data = open_dataset(made[0].out)
     (entry,) = data.entries
     assert (entry.id, entry.category, entry.split, entry.source) == ("kit-flat-box", "box", "all", "kit/Flat Box.obj")
     points = data.truth(entry).points
@@ -343,10 +352,10 @@ def test_a_declared_front_is_turned_to_plus_z_and_the_box_normalised(folder, tmp
     assert 1.1375 <= data.view(entry, 0).distance <= 1.75
 
 
-def test_a_folder_where_nothing_can_be_read_is_an_error_with_a_report(folder, tmp_path):
-    (folder / "kit" / "Flat Box.obj").unlink()
+def test_a_folder_where_nothing_can_be_read_is_an_error_with_a_report(tmp_path):
+    (tmp_path / "broken.glb").write_bytes(b"glTF")
     with pytest.raises(ValueError, match=r"prepare meshes: no object was made; the first reason: broken.glb"):
-        prepare_meshes(meshes(folder, tmp_path / "out"))
+        prepare_meshes(meshes(tmp_path, tmp_path / "out"))
     assert (tmp_path / "out" / "report.json").is_file()
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from maquette import transforms
 from maquette.camera import Camera, orbit, orbit_angles
 from maquette.data.dataset import LEARNING_FRAME, Entry, Truth, View, read_json
-from maquette.shapes import Mesh, bounds, cell_centers, learning_from_world, transform
+from maquette.shapes import Mesh, bounds, cell_centers, learning_from_world
 
 RENDERS = Path("r2n2/ShapeNetRendering")
 VOXELS = Path("r2n2/ShapeNetVoxels")
@@ -98,8 +98,8 @@ class ShapeNet:
     def mesh(self, entry: Entry) -> Mesh:
         """The model's surface in the frame of learning, without its materials."""
         path = self.root / MESHES / entry.source / "model.obj"
-        mesh = transform(_geometry(path), learning_from_stored(path))
-        return mesh.with_vertices(mesh.vertices.float())
+        stored = _geometry(path)
+        return stored.with_vertices(transforms.apply(learning_from_stored(path), stored.vertices).float())
 
     def truth(self, entry: Entry) -> Truth:
         """Outer points of the mesh, the same ones each time, and the binvox file's cells."""
@@ -125,7 +125,8 @@ def open_shapenet(root: Path, split_file: Path | None = None) -> ShapeNet:
     Without a split file all models with renders count, with all their pictures, as split `all`. Models that lack a file
     are left out, listed in `missing`, and told in one warning.
     """
-    listed = _listed(split_file or _find_split(root)) if split_file or _find_split(root) else _all_models(root)
+    split_file = split_file or _find_split(root)
+    listed = _all_models(root) if split_file is None else _listed(split_file)
     entries, numbers, missing = [], {}, []
     for split, synset, model, views in listed:
         source = f"{synset}/{model}"
@@ -263,7 +264,9 @@ def _geometry(path: Path) -> Mesh:
 @functools.lru_cache(maxsize=65536)
 def learning_from_stored(path: Path) -> Float[Tensor, "4 4"]:
     """The turn to front +z, then box centred and diagonal 1. Kept, because every view of a model asks for it."""
-    return learning_from_world(transform(_geometry(path), FRONT_TO_Z)).double() @ FRONT_TO_Z
+    stored = _geometry(path)
+    turned = stored.with_vertices(transforms.apply(FRONT_TO_Z, stored.vertices))
+    return learning_from_world(turned).double() @ FRONT_TO_Z
 
 
 def read_binvox(path: Path) -> Bool[np.ndarray, "X Y Z"]:

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
 
+from maquette import transforms
 from maquette.data.dataset import Entry
 from maquette.data.prepare.folder import Built, Failure, Plan, Report, check_ranges, check_settings, prepare
 from maquette.data.prepare.manifest import Row, front_rotation, read_manifest
 from maquette.data.prepare.truth import mesh_truth
 from maquette.data.prepare.views import Ranges, random_pictures
 from maquette.io import load
-from maquette.shapes import Mesh, Texture, learning_from_world, transform
+from maquette.shapes import Mesh, Texture, learning_from_world
 from maquette.shapes.mesh import check
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".off", ".stl")
@@ -144,8 +144,10 @@ def _build(config: PrepareMeshes, job: _Job) -> Built:
     if not isinstance(shape, Mesh):
         raise ValueError(f"{job.path}: holds a {type(shape).__name__} without faces; a data set needs a surface")
     noticed = list(dict.fromkeys(str(warning.message) for warning in caught))
-    turned = transform(_precise(check(shape, str(job.path))), front_rotation(job.row.front))
-    mesh = _single(transform(turned, learning_from_world(turned).double()))
+    # In float64: a model far from its origin must not lose digits on the way to the frame of learning.
+    precise = check(shape, str(job.path)).vertices.double()
+    turned = shape.with_vertices(transforms.apply(front_rotation(job.row.front).double(), precise))
+    mesh = turned.with_vertices(transforms.apply(learning_from_world(turned).double(), turned.vertices).float())
     rng = np.random.default_rng((config.seed, zlib.crc32(job.id.encode())))
     ranges = Ranges(
         (math.radians(config.elevation_deg[0]), math.radians(config.elevation_deg[1])),
@@ -161,12 +163,3 @@ def _build(config: PrepareMeshes, job: _Job) -> Built:
         "warnings": noticed + more,
     }
     return entry, pictures, truth, notes
-
-
-def _precise(mesh: Mesh) -> Mesh:
-    """In float64: a model far from its origin must not lose digits on the way to the frame of learning."""
-    return mesh.with_vertices(mesh.vertices.to(torch.float64))
-
-
-def _single(mesh: Mesh) -> Mesh:
-    return mesh.with_vertices(mesh.vertices.to(torch.float32))

@@ -95,7 +95,8 @@ def winding_number(mesh: Mesh, points: Float[np.ndarray, "N 3"]) -> Float[np.nda
     import igl
 
     vertices = np.ascontiguousarray(mesh.vertices.numpy(), dtype=np.float64)
-    return igl.fast_winding_number(vertices, np.ascontiguousarray(mesh.faces.numpy()), np.ascontiguousarray(points))
+    faces = np.ascontiguousarray(mesh.faces.numpy())
+    return np.asarray(igl.fast_winding_number(vertices, faces, np.ascontiguousarray(points)))
 
 
 def _outside(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Bool[Tensor, " N"]:
@@ -167,7 +168,7 @@ def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y 
     """Also solid: cells from which no way through empty neighbours (across cell sides) leads out of the grid."""
     from scipy.ndimage import binary_fill_holes
 
-    return binary_fill_holes(solid)
+    return np.asarray(binary_fill_holes(solid))
 
 
 def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:

@@ -95,7 +95,7 @@ def _flat_pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> Flo
     away = (towards * normal).sum(-1, keepdim=True) > 0
     turned = torch.where(away, -normal, normal)  # K F 3
     shade = irradiance(turned[:, None], camera.world_from_cam[:, :3, 2], lights)[:, 0]
-    color = normal.new_full(normal.shape, PLAIN) if mesh.appearance is None else mesh.appearance.colors
+    color = mesh.appearance.colors if isinstance(mesh.appearance, FaceColors) else torch.full_like(normal, PLAIN)
     # Row 0 of every view is the background; the last column counts as coverage.
     table = normal.new_zeros(views, len(mesh.faces) + 1, 4)
     table[:, 1:, :3] = (color * shade[..., None]).clamp(0, 1)

@@ -85,7 +85,7 @@ def _context(preload: tuple[str, ...]) -> BaseContext:
     return context
 
 
-def _start(context: BaseContext, task: Callable[[J], R]) -> _Worker[J]:
+def _start(context: BaseContext, task: Callable[[J], object]) -> _Worker[J]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, task), daemon=True)  # type: ignore[attr-defined]
     process.start()
