@@ -81,6 +81,52 @@ def test_looking_straight_down_or_up_keeps_the_front_at_its_limit(elevation):
     assert torch.allclose(pole.world_from_cam, near.world_from_cam, atol=1e-2)
 
 
+def test_with_z_up_the_view_from_above_has_plus_x_right_and_plus_y_up():
+    camera = look_at(t(0.0, 0.0, 2.0), t(0.0, 0.0, 0.0), focal=100.0, size=SIZE, up=(0.0, 0.0, 1.0))
+    right, down, forward = camera.world_from_cam[:3, :3].unbind(-1)
+    assert torch.equal(right, t(1.0, 0.0, 0.0))
+    assert torch.equal(down, t(0.0, -1.0, 0.0))
+    assert torch.equal(forward, t(0.0, 0.0, -1.0))
+
+
+@pytest.mark.parametrize("up", [(1.0, 0.0, 0.0), (0.0, -3.0, 0.0), (0.2, 0.0, 0.9), (1.0, 1e-9, 0.0)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_looking_along_up_is_a_rotation_all_the_same(up, sign):
+    camera = look_at(sign * t(*up), t(0.0, 0.0, 0.0), focal=100.0, size=SIZE, up=up)
+    rotation = camera.world_from_cam[:3, :3]
+    assert torch.allclose(rotation @ rotation.mT, torch.eye(3), atol=1e-6)
+    assert math.isclose(float(torch.linalg.det(rotation)), 1.0, abs_tol=1e-6)
+
+
+def test_a_camera_without_a_direction_is_an_error():
+    with pytest.raises(ValueError, match=r"the eye is in its target, \[1.0, 2.0, 3.0\]"):
+        look_at(t(1.0, 2.0, 3.0), t(1.0, 2.0, 3.0), focal=100.0, size=SIZE)
+    with pytest.raises(ValueError, match="the eye is in its target"):
+        orbit(0.5, 0.5, 0.0, focal=100.0, size=SIZE)
+    with pytest.raises(ValueError, match="up is"):
+        look_at(t(0.0, 0.0, 1.0), t(0.0, 0.0, 0.0), focal=100.0, size=SIZE, up=(0.0, 0.0, 0.0))
+
+
+def test_an_orbit_takes_numbers_where_a_tensor_says_their_type():
+    one = orbit(0.6, 0.4, 2.0, focal=100.0, size=SIZE)
+    assert torch.equal(one.world_from_cam, orbit(*t(0.6, 0.4, 2.0), focal=100.0, size=SIZE).world_from_cam)
+    double = t(0.1, 0.2, 0.3).double()
+    many = orbit(double, 0.4, 2.0, focal=100.0, size=SIZE)
+    assert many.world_from_cam.shape == (3, 4, 4) and many.world_from_cam.dtype == torch.float64
+    # 0.4 keeps its 16 digits: the height is 2 sin 0.4.
+    assert math.isclose(float(many.position[1, 1]), 2 * math.sin(0.4), rel_tol=1e-15)
+
+
+def test_one_camera_is_not_a_batch():
+    with pytest.raises(ValueError, match=r"\[0\] of a single camera"):
+        orbit(0.6, 0.4, 2.0, focal=100.0, size=SIZE)[0]
+
+
+def test_a_camera_changes_its_type_as_a_whole():
+    camera = some_cameras().to(torch.float64)
+    assert {x.dtype for x in (camera.world_from_cam, camera.focal, camera.center)} == {torch.float64}
+
+
 def test_unproject_undoes_project(generator):
     cameras = some_cameras()
     points = torch.rand(5, 50, 3, generator=generator) - 0.5

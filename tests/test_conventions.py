@@ -180,6 +180,11 @@ def test_an_r2n2_view_is_the_published_camera(azimuth, elevation, ratio):
     assert math.isclose(float(camera.focal[0]), 149.84, abs_tol=0.01)
 
 
+def test_an_r2n2_view_from_the_pole_has_an_elevation():
+    camera = orbit(0.3, math.pi / 2, 1.1, focal=149.8, size=(137, 137))
+    assert math.isclose(float(conventions.r2n2_from_camera(camera)[1]), 90, abs_tol=1e-3)
+
+
 def test_r2n2_has_a_lens_of_35_mm_before_a_sensor_of_32_mm():
     # Half of the sensor's 32 mm through 35 mm: 2 atan(16 / 35) = 49.1 degrees across the picture.
     camera = conventions.camera_from_r2n2(t(0.0), t(0.0), t(1.0))[0]

@@ -36,10 +36,13 @@ class Camera:
 
     def __getitem__(self, index) -> "Camera":
         """One of a batch, or a slice of it."""
+        if self.focal.ndim == 1:
+            raise ValueError(f"Camera: [{index}] of a single camera; index a batch of them, or use it as it is")
         return Camera(self.world_from_cam[index], self.focal[index], self.center[index], self.size)
 
-    def to(self, device: torch.device | str) -> "Camera":
-        return Camera(self.world_from_cam.to(device), self.focal.to(device), self.center.to(device), self.size)
+    def to(self, target: torch.device | torch.dtype | str) -> "Camera":
+        """The same camera on another device, or in another floating-point type."""
+        return Camera(self.world_from_cam.to(target), self.focal.to(target), self.center.to(target), self.size)
 
     def resized(self, size: tuple[int, int]) -> "Camera":
         """The same view in a picture of another size: pixels scale, the pose stays."""
@@ -95,15 +98,20 @@ def look_at(
 ) -> Camera:
     """Camera at `eye` with `target` in the middle of its picture.
 
-    `focal` is in pixels, one number for both axes or a tensor over the batch. Looking along `up` leaves
-    the roll open; it is then fixed by taking -z (or +z from below) as up, so that a top view has the front below.
+    `focal` is in pixels, one number for both axes or a tensor over the batch. Looking along `up` leaves the roll open;
+    it is then the one at which +x is on the right (or -z, should `up` be rather the x axis). With y up, a top view has the
+    front, +z, below. An eye in its target is an error.
     """
+    if not any(up):
+        raise ValueError(f"look_at: up is {up}; give a direction")
     eye, target = torch.broadcast_tensors(eye, target)
+    same = (eye == target).all(-1)
+    if bool(same.any()):
+        raise ValueError(f"look_at: the eye is in its target, {eye[same][0].tolist()}; move one of them")
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
     upward = torch.tensor(up, dtype=eye.dtype, device=eye.device).expand_as(forward)
-    spare = torch.tensor([0.0, 0.0, -1.0], dtype=eye.dtype, device=eye.device) * -torch.sign(
-        (forward * upward).sum(-1, keepdim=True)
-    )
+    across = eye.new_tensor([0.0, 0.0, -1.0] if abs(up[0]) == max(map(abs, up)) else [1.0, 0.0, 0.0])
+    spare = torch.linalg.cross(across.expand_as(forward), forward)
     parallel = torch.linalg.cross(forward, upward).norm(dim=-1, keepdim=True) < 1e-6
     upward = torch.where(parallel, spare, upward)
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, upward), dim=-1)
@@ -115,15 +123,21 @@ def look_at(
 
 
 def orbit(
-    azimuth: Float[Tensor, "*#batch"],
-    elevation: Float[Tensor, "*#batch"],
-    distance: Float[Tensor, "*#batch"],
+    azimuth: float | Float[Tensor, "*#batch"],
+    elevation: float | Float[Tensor, "*#batch"],
+    distance: float | Float[Tensor, "*#batch"],
     *,
     focal: float | Tensor,
     size: tuple[int, int],
 ) -> Camera:
-    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units."""
-    azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
+    """Cameras on a sphere about the origin, looking at it. Angles in radians, distance in world units.
+
+    Numbers take the type and the device of the tensors beside them; three numbers make one camera in float32.
+    """
+    like = next((x for x in (azimuth, elevation, distance) if isinstance(x, Tensor)), torch.zeros(()))
+    azimuth, elevation, distance = torch.broadcast_tensors(
+        *(torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (azimuth, elevation, distance))
+    )
     direction = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
     eye = direction * distance[..., None]
     return look_at(eye, torch.zeros_like(eye), focal=focal, size=size)

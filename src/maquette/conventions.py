@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette import transforms
-from maquette.camera import Camera, orbit
+from maquette.camera import Camera, orbit, orbit_angles
 
 
 def moved(camera: Camera, b_from_a: Float[Tensor, "4 4"]) -> Camera:
@@ -164,7 +164,5 @@ def r2n2_from_camera(
     camera: Camera,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """(azimuth in 0..360, elevation, distance ratio) of a camera that looks at the origin."""
-    x, y, z = camera.position.unbind(-1)
-    distance = camera.position.norm(dim=-1)
-    azimuth_deg = torch.atan2(-x, z) * 180 / math.pi
-    return azimuth_deg % 360, torch.asin(y / distance) * 180 / math.pi, distance / R2N2_DISTANCE
+    azimuth, elevation, distance = orbit_angles(camera)
+    return (-azimuth * 180 / math.pi) % 360, elevation * 180 / math.pi, distance / R2N2_DISTANCE
