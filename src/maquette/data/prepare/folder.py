@@ -27,9 +27,6 @@ from maquette.data.prepare.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 from maquette.version import __version__
 
-PRELOAD = ("maquette.data.prepare", "maquette.ops.raster_numba", "maquette.data.synthetic", "numba", "igl", "PIL.Image")
-"""What workers need and is slow to import; one that is not installed is passed over."""
-
 
 @runtime_checkable
 class Job(Protocol):
@@ -108,7 +105,7 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s
     there = finished_ids(plan.out)
     todo = [job for job in plan.jobs if job.id not in there]
     failures = list(plan.missing)
-    results = run_jobs(partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s, preload=PRELOAD)
+    results = run_jobs(partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s)
     with _progress(len(plan.jobs), len(plan.jobs) - len(todo)) as advance:
         for job, result in results:
             match result:

@@ -19,6 +19,9 @@ import torch
 J = TypeVar("J")
 R = TypeVar("R")
 
+PRELOAD = ["maquette.data.prepare", "maquette.ops.raster_numba", "maquette.data.synthetic", "numba", "igl", "PIL.Image"]
+"""What tasks need and is slow to import (2.4 s a worker); the fork server passes over what is not installed."""
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -37,14 +40,14 @@ class _Worker(Generic[J]):
 
 
 def run_jobs(
-    task: Callable[[J], R], jobs: Sequence[J], *, workers: int, limit_s: float, preload: tuple[str, ...] = ()
+    task: Callable[[J], R], jobs: Sequence[J], *, workers: int, limit_s: float
 ) -> Iterator[tuple[J, R | Lost]]:
     """Results in the order in which they are ready. Each worker uses one thread and takes one job at a time.
 
     A worker that takes longer than `limit_s` seconds for a job is killed, one that dies is replaced; both give `Lost`.
-    When the caller stops early, or this process dies, the workers end. `preload` names modules that workers start with.
+    When the caller stops early, or this process dies, the workers end.
     """
-    context = _context(preload)
+    context = _context()
     todo = list(reversed(jobs))
     crew = [_start(context, task) for _ in range(min(workers, len(jobs)))]
     try:
@@ -76,12 +79,12 @@ def run_jobs(
             _end(worker)
 
 
-def _context(preload: tuple[str, ...]) -> BaseContext:
+def _context() -> BaseContext:
     """Never plain fork: a copy of a process with threads may hang. A fork server has imported the slow modules once."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload(PRELOAD)
     return context
 
 
