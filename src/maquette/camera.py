@@ -99,8 +99,8 @@ def look_at(
     """Camera at `eye` with `target` in the middle of its picture.
 
     `focal` is in pixels, one number for both axes or a tensor over the batch. Looking along `up` leaves the roll open;
-    it is then the one at which +x is on the right (or -z, should `up` be rather the x axis). With y up, a top view has the
-    front, +z, below. An eye in its target is an error.
+    it is then the one at which +x is on the right (or -z, should `up` be rather the x axis). With y up, a top view has
+    the front, +z, below. An eye in its target is an error.
     """
     if not any(up):
         raise ValueError(f"look_at: up is {up}; give a direction")
