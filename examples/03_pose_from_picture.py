@@ -12,7 +12,7 @@ ball = ico_sphere(3).with_appearance(VertexColors((ico_sphere(3).vertices + 1) /
 
 def picture(angles: torch.Tensor) -> torch.Tensor:
     azimuth, elevation = angles
-    camera = mq.orbit(azimuth, elevation, torch.tensor(3.0), focal=60.0, size=(48, 48))
+    camera = mq.orbit(azimuth, elevation, 3.0, focal=60.0, size=(48, 48))
     return mq.render(ball, camera, lights=(Ambient(1.0),)).rgb
 
 

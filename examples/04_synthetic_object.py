@@ -10,7 +10,7 @@ from maquette.data.synthetic import CATEGORIES, make_object, signed_distance
 from maquette.io import write_picture
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
-camera = mq.orbit(*torch.tensor([0.6, 0.4, 1.6]), focal=200.0, size=(160, 160))
+camera = mq.orbit(0.6, 0.4, 1.6, focal=200.0, size=(160, 160))
 
 pictures = []
 for seed, category in enumerate(CATEGORIES):

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
-
 import maquette as mq
 from maquette.data.synthetic import make_object
 from maquette.io import write_picture
@@ -16,7 +14,7 @@ out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
 
 # A picture of a chair that the network has never seen. Your own photograph does as well.
 chair = make_object(3, "test", "chair").mesh
-camera = mq.orbit(*torch.tensor([0.6, 0.4, 1.8]), focal=600.0, size=(512, 512))
+camera = mq.orbit(0.6, 0.4, 1.8, focal=600.0, size=(512, 512))
 write_picture(antialiased(mq.render(chair, camera, background=(0.0, 0.0, 0.0)), 2), out / "chair.png")
 
 result = reconstruct(out / "chair.png")

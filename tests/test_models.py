@@ -26,7 +26,9 @@ from maquette.models.voxels import VoxelsHead
 from maquette.shapes import Mesh, PointCloud, Voxels
 
 SMALL = SmallEncoder(width=8, features=16, picture_size=32)
-TRIO = TrioConfig(SMALL, VoxelsHead(hidden=8, channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40))
+TRIO = TrioConfig(
+    SMALL, VoxelsHead(hidden=8, channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40)
+)
 
 
 def targets_of(count: int, generator: torch.Generator) -> Targets:
@@ -93,7 +95,12 @@ def test_cameras_that_are_not_known_teach_nothing(generator):
     decoder = ViewpointDecoder(8)
     targets = targets_of(2, generator)
     unknown = Targets(
-        targets.points, targets.voxels, targets.azimuth, targets.elevation, targets.distance, torch.tensor([True, False])
+        targets.points,
+        targets.voxels,
+        targets.azimuth,
+        targets.elevation,
+        targets.distance,
+        torch.tensor([True, False]),
     )
     features = torch.rand(2, 8)
     first = decoder.loss(features[:1], targets.first(1))["viewpoint"]

@@ -247,6 +247,15 @@ def test_the_disc_in_front_hides_the_one_behind_and_none_shows_behind_the_camera
     assert set(rendering.depth.unique().tolist()) <= {0.0, 2.0, 3.0}
 
 
+def test_a_disc_is_lit_from_the_side_it_is_seen_from():
+    # Normals may point either way, as those estimated from a scan do: what is seen is turned to the viewer.
+    for sign in (1.0, -1.0):
+        cloud = PointCloud(torch.zeros(1, 3), torch.full((1, 3), 0.5), torch.tensor([[0.0, 0.6 * sign, 0.8 * sign]]))
+        rendering = render(cloud, ahead(3.0), lights=(Headlight(1.0),), radius=0.1)
+        assert torch.allclose(rendering.normal[48, 64], torch.tensor([0.0, 0.6, 0.8]))
+        assert torch.allclose(rendering.rgb[48, 64], torch.full((3,), 0.5 * 0.8))
+
+
 def test_a_cloud_passes_gradients_to_its_colours_and_depths():
     points = torch.zeros(1, 3).requires_grad_()
     colors = torch.full((1, 3), 0.5).requires_grad_()

@@ -144,7 +144,14 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing(tmp_path):
 def test_a_run_holds_what_it_needs_and_can_be_loaded(data, tmp_path):
     train(config(data, tmp_path / "run"))
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"config.json", "model.safetensors", "metrics.jsonl", "state.safetensors", "pictures", "tensorboard"} <= names
+    assert {
+        "config.json",
+        "model.safetensors",
+        "metrics.jsonl",
+        "state.safetensors",
+        "pictures",
+        "tensorboard",
+    } <= names
     assert len(losses(tmp_path / "run")) == 6
     run = load_run(tmp_path / "run")
     assert run.model.config == MODEL and run.settings["step"] == 6
@@ -202,7 +209,9 @@ def kill_and_resume(data: Path, folder: Path, kills: int) -> None:
         before = len((out / "metrics.jsonl").read_text().splitlines()) if begun else 0
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            if (out / "state.safetensors").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) != before:
+            if (out / "state.safetensors").is_file() and len(
+                (out / "metrics.jsonl").read_text().splitlines()
+            ) != before:
                 break
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))

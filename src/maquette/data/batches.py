@@ -57,7 +57,9 @@ def fixed_batch(data: Pack, views: Int[np.ndarray, " B"]) -> tuple[Float[Tensor,
 
 def _targets(points: np.ndarray, voxels: np.ndarray, cameras: np.ndarray, rng: np.random.Generator) -> Targets:
     known = np.isfinite(cameras).all(-1)
-    azimuth, elevation, distance = torch.from_numpy(np.where(known[:, None], cameras, 1.0).astype(np.float32)).unbind(-1)
+    azimuth, elevation, distance = torch.from_numpy(np.where(known[:, None], cameras, 1.0).astype(np.float32)).unbind(
+        -1
+    )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return Targets(
         torch.from_numpy(points),
@@ -78,7 +80,9 @@ def _jitter(pictures: Float[Tensor, "B 4 S S"], rng: np.random.Generator) -> Flo
         return torch.from_numpy(rng.uniform(low, high, (count, 1, 1, 1)).astype(np.float32))
 
     rgb = pictures[:, :3]
-    order = torch.from_numpy(np.stack([rng.permutation(3) if rng.random() < 0.5 else np.arange(3) for _ in range(count)]))
+    order = torch.from_numpy(
+        np.stack([rng.permutation(3) if rng.random() < 0.5 else np.arange(3) for _ in range(count)])
+    )
     rgb = torch.gather(rgb, 1, order[:, :, None, None].expand_as(rgb))
     rgb = ((rgb * draw(0.7, 1.3) - 0.5) * draw(0.7, 1.3) + 0.5).clamp(1e-4, 1) ** draw(0.7, 1.4)
     return torch.cat([rgb, pictures[:, 3:]], 1)

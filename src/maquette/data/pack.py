@@ -51,7 +51,7 @@ class Pack:
 def pack(
     data: Path, split: str, size: int, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Pack:
-    """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs when it is not there yet.
+    """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs if it is not there yet.
 
     `progress` is told (objects done, objects in all).
     """
@@ -59,7 +59,9 @@ def pack(
     entries = tuple(entry for entry in dataset.entries if split == "all" or entry.split == split)
     if not entries:
         held = sorted({entry.split for entry in dataset.entries})
-        raise ValueError(f"pack: {data} has no objects of split {split!r}; it has {', '.join(held) or 'no objects at all'}")
+        raise ValueError(
+            f"pack: {data} has no objects of split {split!r}; it has {', '.join(held) or 'no objects at all'}"
+        )
     # Another set of objects under the same name, or another layout of the arrays, is another pack.
     key = json.dumps([VERSION, size, POINTS, [asdict(entry) for entry in entries]])
     folder = Path(data) / "packs" / f"{split}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"

@@ -1,5 +1,6 @@
 """Single-view networks: an encoder, decoders by representation, and runs on disk."""
 
+from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, Resnet18Encoder, SmallEncoder
 from maquette.models.network import (
     MeshConfig,
@@ -12,7 +13,6 @@ from maquette.models.network import (
     total_loss,
 )
 from maquette.models.runs import Run, load_run, save_model
-from maquette.data.targets import Targets
 from maquette.models.viewpoint import Viewpoint
 
 __all__ = [

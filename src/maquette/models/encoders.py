@@ -42,7 +42,7 @@ def build_encoder(config: EncoderConfig) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al. 2015, figure 2). Parameter names are those of published weights."""
+    """Two 3x3 convolutions and a shortcut (He et al. 2015, figure 2). Parameter names are as in published weights."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -82,7 +82,7 @@ class Small(nn.Module):
         grid = config.picture_size // 16
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(4 * w * grid**2, config.features), nn.ReLU())
         # Channels last is the quicker memory order of convolutions on CPUs, 1.3 to 2 times here.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch's types lack it
 
     def forward(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
         rgb, alpha = images[:, :3], images[:, 3:]

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maquette.losses import chamfer, laplacian_uniform
 from maquette.data.targets import Targets
+from maquette.losses import chamfer, laplacian_uniform
 from maquette.shapes import Mesh, positions_at, sample_faces
 from maquette.shapes.primitives import ico_sphere
 
@@ -40,12 +40,11 @@ class MeshDecoder(nn.Module):
         # Derived from the level, so not part of the weights; one copy whatever the batch.
         self.register_buffer("sphere", sphere.vertices, persistent=False)
         self.register_buffer("faces", sphere.faces, persistent=False)
-        self.layers = nn.Sequential(
-            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, sphere.vertices.numel())
-        )
+        first, last = nn.Linear(features, config.hidden), nn.Linear(config.hidden, sphere.vertices.numel())
         with torch.no_grad():
-            self.layers[-1].weight.mul_(0.1)
-            self.layers[-1].bias.zero_()
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+        self.layers = nn.Sequential(first, nn.ReLU(), last)
 
     def forward(self, features: Float[Tensor, "B D"]) -> Mesh:
         offsets = self.layers(features).reshape(len(features), -1, 3)

@@ -1,15 +1,16 @@
 """SingleView: one encoder, the camera's viewpoint, and one decoder for every representation asked for."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
 from maquette.models.mesh import MeshDecoder, MeshHead
 from maquette.models.points import PointsDecoder, PointsHead
-from maquette.data.targets import Targets
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
 from maquette.shapes import Shape
@@ -72,7 +73,10 @@ def shares(config: ModelConfig) -> dict[str, float]:
     return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
 
 
-def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tuple[str, nn.Module]:
+Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder
+
+
+def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tuple[str, Decoder]:
     """(name of the representation, its decoder)."""
     match head:
         case VoxelsHead():
@@ -92,7 +96,7 @@ class SingleView(nn.Module):
         features = feature_length(config.encoder)
         self.encoder = build_encoder(config.encoder)
         self.viewpoint_decoder = ViewpointDecoder(features)
-        self.decoders = nn.ModuleDict(build_decoder(head, features) for head in heads(config))
+        self.decoders = nn.ModuleDict(dict(build_decoder(head, features) for head in heads(config)))
 
     @property
     def picture_size(self) -> int:
@@ -112,7 +116,7 @@ class SingleView(nn.Module):
         """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3."""
         if representation not in self.decoders:
             raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
-        return self.decoders[representation].shapes(features)
+        return list(cast(Decoder, self.decoders[representation]).shapes(features))
 
     def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
@@ -121,7 +125,7 @@ class SingleView(nn.Module):
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():
             count = max(1, round(len(features) * parts.get(name, 1.0)))
-            terms |= decoder.loss(features[:count], targets.first(count))
+            terms |= cast(Decoder, decoder).loss(features[:count], targets.first(count))
         return terms
 
 

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maquette.losses import chamfer
 from maquette.data.targets import Targets
+from maquette.losses import chamfer
 from maquette.shapes import PointCloud
 
 
@@ -25,11 +24,10 @@ class PointsDecoder(nn.Module):
     def __init__(self, config: PointsHead, features: int):
         super().__init__()
         self.config = config
-        self.layers = nn.Sequential(
-            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3 * config.points)
-        )
+        first, last = nn.Linear(features, config.hidden), nn.Linear(config.hidden, 3 * config.points)
         # Begin as a loose cloud of the object's size, not as one point.
-        nn.init.uniform_(self.layers[-1].bias, -0.3, 0.3)
+        nn.init.uniform_(last.bias, -0.3, 0.3)
+        self.layers = nn.Sequential(first, nn.ReLU(), last)
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B N 3"]:
         return self.layers(features).reshape(len(features), -1, 3)

@@ -66,7 +66,9 @@ def load_run(folder: Path | None = None) -> Run:
         if name not in wanted or name not in tensors or wanted[name].shape != tensors[name].shape
     ]
     if wrong:
-        raise OSError(f"{weights_path}: weights of another network: {len(wrong)} tensors do not fit, first {wrong[0]!r}")
+        raise OSError(
+            f"{weights_path}: weights of another network: {len(wrong)} tensors do not fit, first {wrong[0]!r}"
+        )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise OSError(f"{weights_path}: the weights hold numbers that are not finite; train again or take another file")
     model.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
@@ -102,7 +104,7 @@ def from_json(kind: typing.Any, value: typing.Any) -> typing.Any:
                 raise ValueError(f"type {value.get('type')!r} is none of {', '.join(m.__name__ for m in members)}")
             return from_json(named[0], value)
         return from_json(next(member for member in members if member is not type(None)), value)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         unknown = value.keys() - hints.keys() - {"type"}
         if unknown:
@@ -112,5 +114,7 @@ def from_json(kind: typing.Any, value: typing.Any) -> typing.Any:
         return Path(value)
     if origin is tuple:
         inner = typing.get_args(kind)
-        return tuple(from_json(inner[0] if len(inner) == 2 and inner[1] is ... else inner[i], v) for i, v in enumerate(value))
+        return tuple(
+            from_json(inner[0] if len(inner) == 2 and inner[1] is ... else inner[i], v) for i, v in enumerate(value)
+        )
     return value

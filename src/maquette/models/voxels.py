@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maquette.losses import occupancy_bce
 from maquette.data.targets import Targets
+from maquette.losses import occupancy_bce
 from maquette.shapes import Voxels
 
 RESOLUTION = 32
@@ -32,16 +32,14 @@ class VoxelsDecoder(nn.Module):
         super().__init__()
         self.config = config
         c, d = config.channels, config.channels * 3 // 2
-        self.start = nn.Sequential(
-            nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, c * 8**3)
-        )
+        self.start = nn.Sequential(nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, c * 8**3))
         self.grow = nn.Sequential(
             nn.BatchNorm3d(c), nn.ReLU(),
             nn.ConvTranspose3d(c, d, 4, 2, 1), nn.BatchNorm3d(d), nn.ReLU(),
             nn.ConvTranspose3d(d, 1, 2, 2),
         )  # fmt: skip
         # Channels last is the quicker memory order on CPUs, 1.5 times here.
-        self.grow.to(memory_format=torch.channels_last_3d)
+        self.grow.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]: torch's types lack it
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B Z Y X"]:
         """Logits; a probability is their sigmoid."""
