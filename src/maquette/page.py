@@ -115,10 +115,10 @@ def write_page(path: Path, cards: list[Card], failures: list[Failure]) -> None:
         for card in cards
     ]
     count = f"{len(cards)} {'solid' if len(cards) == 1 else 'solids'}"
-    missed = f", {len(failures)} failed" if failures else ""
+    missed = f", {len(failures)} {'input' if len(failures) == 1 else 'inputs'} failed" if failures else ""
     parts = {
         "TITLE": f"Maquette: {count}",
-        "COUNT": count + missed,
+        "COUNT": f"{count} from {'a picture' if len(cards) == 1 else 'pictures'}{missed}",
         "STYLE": _asset("page.css"),
         "CARDS": "\n".join(_card(k, card) for k, card in enumerate(cards)),
         "FAILURES": _failures(failures),

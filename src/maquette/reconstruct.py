@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
         _complain(failure)
     cards: list[Card] = []
     records: list[dict] = []
-    with _replacing(config.out, force=config.force) as folder:
+    with _replacing(config.out, force=config.force) as folder, _one_thread():
         for path, name in zip(pictures, folder_names(pictures), strict=True):
             started = time.perf_counter()
             try:
@@ -265,6 +266,17 @@ def _check_out(config: ReconstructConfig, pictures: list[Path]) -> None:
 
 
 @contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread: the steps are small, and where a machine is busy, threads that wait for each other spin."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def _replacing(out: Path, *, force: bool) -> Iterator[Path]:
     """A new folder beside `out` that takes its place at the end; whatever goes wrong leaves `out` as it was."""
     target = out.resolve()
@@ -296,16 +308,18 @@ def _write_one(
     place = folder / name
     kind = "points" if isinstance(result.shape, PointCloud) else "mesh"
     files = [f"{kind}.glb", f"{kind}.ply"] if kind == "points" else ["mesh.glb", "mesh.obj", "mesh.ply"]
-    for file in files:
-        save(result.shape, place / file)
-    if isinstance(result.predicted, Voxels):
-        files.append("voxels.npz")
-        save(result.predicted, place / "voxels.npz")
-    film = turntable(result.shape, frames=frames, lights=GENTLE)
-    save_video(film, place / "turntable.gif", fps=max(1, min(15, frames // 3)))
-    write_picture(result.crop.rgba, place / "input.png")
-    laid_over = overlay(result)
-    write_picture(laid_over, place / "overlay.png")
+    with ThreadPoolExecutor(1) as other:
+        # The film takes as long as all the rest: it is made beside it.
+        filming = other.submit(_film, result.shape, place / "turntable.gif", frames)
+        for file in files:
+            save(result.shape, place / file)
+        if isinstance(result.predicted, Voxels):
+            files.append("voxels.npz")
+            save(result.predicted, place / "voxels.npz")
+        write_picture(result.crop.rgba, place / "input.png")
+        laid_over = overlay(result)
+        write_picture(laid_over, place / "overlay.png")
+        film = filming.result()
 
     azimuth, elevation, distance = result.viewpoint
     match result.shape:
@@ -358,6 +372,13 @@ def _write_one(
     return card, record
 
 
+def _film(shape: Mesh | PointCloud, path: Path, frames: int) -> Float[Tensor, "T H W 3"]:
+    """The turntable, written to `path`, of about three seconds a turn."""
+    film = turntable(shape, frames=frames, lights=GENTLE)
+    save_video(film, path, fps=max(1, min(15, frames // 3)))
+    return film
+
+
 def _before_subdivision(result: Reconstruction) -> Mesh | None:
     match result.predicted:
         case Mesh():
@@ -392,7 +413,7 @@ def _reason(error: BaseException, path: Path) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
     text = " ".join(str(error).split()) or type(error).__name__
-    return text.removeprefix(f"{path}: ")
+    return text.removeprefix(f"{path}: ").removeprefix("foreground: ")
 
 
 def _complain(failure: Failure) -> None:

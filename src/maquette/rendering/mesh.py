@@ -5,6 +5,7 @@ barycentrics of the hit are proportional to d . (v1 x v2), d . (v2 x v0), d . (v
 perspective needs no case of its own and depth is the barycentric mean of the corners' depths.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,7 +29,8 @@ def render_mesh(
     smooth: bool,
 ) -> Rendering:
     check(mesh, "render")
-    batch = torch.broadcast_shapes(mesh.vertices.shape[:-2], camera.focal.shape[:-1])
+    # NumPy's, because torch's imports sympy, which takes half a second.
+    batch = np.broadcast_shapes(mesh.vertices.shape[:-2], camera.focal.shape[:-1])
     height, width = camera.size
     pixels = camera.pixels_from_world(mesh.vertices).expand(*batch, -1, 3).reshape(-1, mesh.vertices.shape[-2], 3)
     face = ops.raster(pixels.detach(), mesh.faces, camera.size)
@@ -94,7 +96,7 @@ def _cross2(a: Float[Tensor, "P 2"], b: Float[Tensor, "P 2"]) -> Float[Tensor, "
 
 def _colors(
     mesh: Mesh,
-    batch: torch.Size,
+    batch: tuple[int, ...],
     face: Int[Tensor, "P"],
     corner: Int[Tensor, "P 3"],
     view: Int[Tensor, "P"],

@@ -1,5 +1,6 @@
 """Point clouds to pictures: every point is a disc that faces the camera, the front-most disc hides the others."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +23,8 @@ def render_points(
 ) -> Rendering:
     """Discs of `radius` world units; lit by their normals where the cloud has them, else in their own colours."""
     count = cloud.points.shape[-2]
-    batch = torch.broadcast_shapes(cloud.points.shape[:-2], camera.focal.shape[:-1])
+    # NumPy's, because torch's imports sympy, which takes half a second.
+    batch = np.broadcast_shapes(cloud.points.shape[:-2], camera.focal.shape[:-1])
     height, width = camera.size
 
     def flat(values: Float[Tensor, "*some N C"]) -> Float[Tensor, "B N C"]:
