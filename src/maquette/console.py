@@ -43,7 +43,7 @@ class TrainingConsole:
         self.header = (
             f"{', '.join(model.representations)} from {config.model.encoder.picture_size} px pictures, "
             f"{count / 1e6:.1f} M parameters\n"
-            f"{len(data.entries)} objects with {len(data.views)} views, {held} for validation, batch {config.batch}, "
+            f"{len(data.entries)} objects ({'not split' if data.entries[0].split == 'all' else 'train'}) with {len(data.views)} views, {held} for validation, batch {config.batch}, "
             f"{config.steps} steps from {start}, {config.device}, run {config.out}"
         )
         self.start = start

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette.data.batches import fixed_batch, training_batch
+from maquette.data.dataset import open_dataset
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
 from maquette.io.atomic import atomic_path, write_text
@@ -52,7 +53,8 @@ class TrainConfig:
     out: Path
     """Run folder; must not exist, unless `resume`."""
     data: Path
-    """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout."""
+    """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout. Its split 'train' is learnt
+    from, or all of it where nobody has split it."""
     model: NamedModel = PointsConfig()
     steps: int = 10_000
     """Optimiser steps."""
@@ -97,8 +99,9 @@ def train(config: TrainConfig) -> None:
 
     device = checked_device(config.device)
     prepare_folder(config)
-    with packing_progress("train") as report:
-        data = pack(config.data, "train", config.model.encoder.picture_size, workers=config.workers, progress=report)
+    split = training_split(config.data)
+    with packing_progress(split) as report:
+        data = pack(config.data, split, config.model.encoder.picture_size, workers=config.workers, progress=report)
     validation = validation_pack(config)
 
     torch.manual_seed(config.seed)
@@ -186,13 +189,18 @@ def check_resumed(config: TrainConfig) -> None:
     saved = json.loads((config.out / "config.json").read_text()).get("train", {})
     for name, value in to_json(config).items():
         if name not in STEERING and saved.get(name) != value:
-            raise ValueError(f"train: {config.out} was begun with {name} {saved.get(name)}, not {value}; give it as it was")
+            raise ValueError(
+                f"train: {config.out} was begun with {name} {saved.get(name)}, not {value}; give it as it was"
+            )
+
+
+def training_split(data: Path) -> str:
+    """'train', or 'all' for data that nobody has split; then scores on the same data are those of known objects."""
+    return "all" if {entry.split for entry in open_dataset(data).entries} == {"all"} else "train"
 
 
 def validation_pack(config: TrainConfig) -> Pack | None:
     """The split 'val', or None for data without one."""
-    from maquette.data.dataset import open_dataset
-
     if not any(entry.split == "val" for entry in open_dataset(config.data).entries):
         return None
     return pack(config.data, "val", config.model.encoder.picture_size, workers=config.workers)
@@ -223,7 +231,7 @@ class Rate:
         return self.value
 
 
-# ------------------------------------------------------------------------------------------------------------ validation
+# ----------------------------------------------------------------------------------------------------------- validation
 
 
 def validation_views(data: Pack) -> np.ndarray:
@@ -253,9 +261,7 @@ def validate(model: SingleView, data: Pack, device: torch.device) -> dict[str, f
 
 
 @torch.no_grad()
-def draw(
-    model: SingleView, data: Pack, device: torch.device, out: Path, step: int
-) -> Float[Tensor, "3 H W"]:
+def draw(model: SingleView, data: Pack, device: torch.device, out: Path, step: int) -> Float[Tensor, "3 H W"]:
     """A sheet of a few validation objects: the picture, every representation from the same azimuth, the truth."""
     from maquette.camera import orbit
     from maquette.io.pictures import write_picture
@@ -296,7 +302,7 @@ def _on_cpu(shape):
     return replace(shape, **moved)
 
 
-# ----------------------------------------------------------------------------------------------------------- checkpoints
+# ---------------------------------------------------------------------------------------------------------- checkpoints
 
 
 def save_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -326,7 +332,9 @@ def load_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer) -
     wanted = model.state_dict()
     wrong = [name for name in wanted if name not in saved or saved[name].shape != wanted[name].shape]
     if wrong or len(saved) != len(wanted):
-        raise ValueError(f"{path}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model")
+        raise ValueError(
+            f"{path}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model"
+        )
     model.load_state_dict(saved)
     parameters = list(model.parameters())
     state: dict[int, dict[str, Tensor]] = {}

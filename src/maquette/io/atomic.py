@@ -36,6 +36,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # name.
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        # Some libraries write their files for the owner alone; others must be able to read a result, too.
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -43,6 +45,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
             raise OSError(f"{target}: cannot be written: {error.strerror}") from error
         raise
+
+
+def _umask() -> int:
+    """What this process withholds from new files; the system tells it only in exchange for another."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -47,7 +47,7 @@ class TrioConfig:
     encoder: EncoderConfig = SmallEncoder()
     voxels: VoxelsHead = VoxelsHead(full_weight=1.3)
     points: PointsHead = PointsHead()
-    mesh: MeshHead = MeshHead(smooth=0.03)
+    mesh: MeshHead = MeshHead()
     voxels_share: float = 0.5
     """Share of every batch that the voxels learn from: their convolutions cost the most."""
     mesh_share: float = 0.5
