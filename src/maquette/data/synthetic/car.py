@@ -140,6 +140,9 @@ def _hull(rng, style: CarStyle, palette: Palette, f: _Frame) -> list[Part]:
             for k in range(steps + 1):
                 angle = math.pi - rise + (2 * rise - math.pi) * k / steps
                 under.append((axle + arch * math.cos(angle), f.wheel + arch * math.sin(angle)))
+        # On a short wheelbase wide arches would run into each other: such a body has a plain sill.
+        if under[5][0] >= under[6][0]:
+            under = []
     # The arch must stay below the shoulder.
     ceiling = top - 0.06 - max(nose_drop, tail_drop)
     under = [(z, min(y, ceiling)) for z, y in under]
