@@ -33,6 +33,8 @@ from maquette.io.atomic import write_text
 FORMAT = "maquette-dataset"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test", "all")
+UNLABELLED = ("", "other", "unknown")
+"""Categories that do not say what an object is."""
 LEARNING_FRAME = "bounding box centred at the origin, its diagonal 1, front +z, y up"
 TEMPORARY = ".tmp-"
 

@@ -14,7 +14,7 @@ import torch
 import tyro
 
 from maquette.console import bar
-from maquette.data.dataset import Dataset, Entry, of_split, open_dataset
+from maquette.data.dataset import UNLABELLED, Dataset, Entry, of_split, open_dataset
 from maquette.data.pack import Pack, pack
 from maquette.evaluate.baselines import (
     MeanShape,
@@ -47,7 +47,7 @@ class EvaluateConfig:
     """Data set to measure on; the one of the training unless told."""
     split: Literal["train", "val", "test", "all"] = "test"
     labelled: bool = False
-    """Only objects whose category is known."""
+    """Only objects whose category is known, which 'other' and 'unknown' are not."""
     protocol: Literal["maquette", "cmu2025"] = "maquette"
     points: int | None = None
     """Points on each surface where the protocol leaves them open (cmu2025: 1000)."""
@@ -147,7 +147,7 @@ def objects_to_measure(dataset: Dataset, config: EvaluateConfig) -> tuple[Entry,
             "`all` takes every object"
         )
     if config.labelled:
-        entries = [entry for entry in entries if entry.category]
+        entries = [entry for entry in entries if entry.category not in UNLABELLED]
         if not entries:
             raise ValueError(f"evaluate: no object of {dataset.name} has a category; leave --labelled out")
     return tuple(entries)
