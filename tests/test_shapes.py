@@ -33,6 +33,7 @@ from maquette.shapes import (
     transform,
     vertex_normals,
 )
+from maquette.shapes.verbs import not_a_shape
 
 TRIANGLE = Mesh(torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 4, 0]]), torch.tensor([[0, 1, 2]]))
 
@@ -240,11 +241,19 @@ def test_voxels_lie_in_the_world_where_their_matrix_puts_them():
 def test_what_has_no_surface_says_so():
     with pytest.raises(ValueError, match="a point cloud has no faces"):
         to_mesh(PointCloud(torch.zeros(3, 3)))
+    with pytest.raises(ValueError, match=r"bounds: voxels have shape \(5, 2, 2, 2\); give one grid"):
+        bounds(Voxels(torch.ones(5, 2, 2, 2), torch.eye(4)))
     with pytest.raises(ValueError, match="not empty"):
         bounds(Voxels(torch.zeros(2, 2, 2), torch.eye(4)))
     with pytest.raises(ValueError, match="one grid"):
         to_mesh(Voxels(torch.zeros(5, 2, 2, 2), torch.eye(4)))
     assert len(to_mesh(Voxels(torch.zeros(2, 2, 2), torch.eye(4))).faces) == 0
+
+
+def test_what_is_no_shape_is_told_so():
+    # In tests, types are checked before a verb is reached; without that check, this is what a user reads.
+    error = not_a_shape("render", torch.zeros(5, 3))
+    assert str(error) == "render: Tensor is not a shape; give a Mesh, PointCloud or Voxels"
 
 
 def test_a_mirror_keeps_the_outside_outside_and_the_texture_in_place():
@@ -255,6 +264,20 @@ def test_a_mirror_keeps_the_outside_outside_and_the_texture_in_place():
     assert bool(((mirrored.corners().mean(-2) * face_normals(mirrored)).sum(-1) > 0).all())
     # Each corner keeps its own uv: x is mirrored, u is not.
     assert torch.allclose(mirrored.appearance.uv[..., 0], 0.5 - mirrored.corners()[..., 0])
+
+
+def test_mirrored_voxels_have_the_mirrored_surface():
+    mirror = torch.diag(torch.tensor([-1.0, 1, 1, 1]))
+    first, second = to_mesh(transform(block(), mirror)), transform(to_mesh(block()), mirror)
+    assert torch.allclose(first.vertices, second.vertices, atol=1e-6)
+    assert torch.equal(first.faces, second.faces)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-6, 1e-3, 1e6])
+def test_normals_are_of_length_1_whatever_the_unit_of_length(scale):
+    sphere = transform(ico_sphere(2), transforms.scale_translate(scale, torch.zeros(3)))
+    for normals in (face_normals(sphere), vertex_normals(sphere)):
+        assert torch.allclose(normals.norm(dim=-1), torch.ones(()), atol=1e-5)
 
 
 def test_normals_of_a_cloud_stay_normal_to_a_stretched_surface(generator):

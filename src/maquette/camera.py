@@ -135,11 +135,11 @@ def orbit(
     Numbers take the type and the device of the tensors beside them; three numbers make one camera in float32.
     """
     like = next((x for x in (azimuth, elevation, distance) if isinstance(x, Tensor)), torch.zeros(()))
-    azimuth, elevation, distance = torch.broadcast_tensors(
+    around, above, away = torch.broadcast_tensors(
         *(torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (azimuth, elevation, distance))
     )
-    direction = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
-    eye = direction * distance[..., None]
+    direction = torch.stack([above.cos() * around.sin(), above.sin(), above.cos() * around.cos()], -1)
+    eye = direction * away[..., None]
     return look_at(eye, torch.zeros_like(eye), focal=focal, size=size)
 
 

@@ -85,8 +85,10 @@ def check(mesh: Mesh, name: str) -> Mesh:
         raise ValueError(f"{name}: the mesh has no faces ({count} vertices)")
     bad = ~torch.isfinite(mesh.vertices).all(-1)
     if bool(bad.any()):
-        first = int(bad.reshape(-1).nonzero()[0])
-        raise ValueError(f"{name}: {int(bad.sum())} of {count} vertices are not finite, the first is number {first}")
+        first = int(bad.reshape(-1).nonzero()[0]) % count
+        raise ValueError(
+            f"{name}: {int(bad.sum())} of {bad.numel()} vertices are not finite, the first is number {first}"
+        )
     outside = (mesh.faces < 0) | (mesh.faces >= count)
     if bool(outside.any()):
         first = int(outside.any(-1).nonzero()[0])
@@ -95,6 +97,11 @@ def check(mesh: Mesh, name: str) -> Mesh:
             f"the first is face {first} = {mesh.faces[first].tolist()}"
         )
     return mesh
+
+
+def unit(vectors: Float[Tensor, "*some 3"]) -> Float[Tensor, "*some 3"]:
+    """Vectors brought to length 1; those shorter than 1e-18, whose squares float32 cannot hold, become nearly 0."""
+    return torch.nn.functional.normalize(vectors, dim=-1, eps=1e-18)
 
 
 def _area_vectors(mesh: Mesh) -> Float[Tensor, "*batch F 3"]:
@@ -109,14 +116,14 @@ def face_areas(mesh: Mesh) -> Float[Tensor, "*batch F"]:
 
 def face_normals(mesh: Mesh) -> Float[Tensor, "*batch F 3"]:
     """Unit normals to the outside; zero for a face without area."""
-    return torch.nn.functional.normalize(_area_vectors(mesh), dim=-1)
+    return unit(_area_vectors(mesh))
 
 
 def vertex_normals(mesh: Mesh) -> Float[Tensor, "*batch V 3"]:
     """Unit normals, the mean of the adjacent faces weighted by area; zero for a vertex without faces."""
     vectors = _area_vectors(mesh).repeat_interleave(3, -2)
     total = torch.zeros_like(mesh.vertices).index_add(-2, mesh.faces.reshape(-1), vectors)
-    return torch.nn.functional.normalize(total, dim=-1)
+    return unit(total)
 
 
 def sample_faces(mesh: Mesh, n: int, *, generator: torch.Generator | None = None) -> FaceSamples:

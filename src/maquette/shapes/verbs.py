@@ -1,6 +1,7 @@
 """One verb, every representation: what can be asked of any shape."""
 
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from jaxtyping import Float
@@ -42,12 +43,15 @@ def sample(shape: Shape, n: int, *, generator: torch.Generator | None = None) ->
             )
         case Voxels():
             return sample(to_mesh(shape), n, generator=generator)
+        case _:
+            raise not_a_shape("sample", shape)
 
 
 def to_mesh(shape: Shape, *, level: float = 0.5) -> Mesh:
     """The surface of a shape. Voxels: marching cubes at occupancy `level` through the cell centres, closed at the box.
 
-    A cloud has no surface of its own: that is an error. Empty voxels give a mesh without faces.
+    `level` lies above 0, which is the occupancy outside. Empty voxels give a mesh without faces. A cloud has no surface
+    of its own: that is an error.
     """
     match shape:
         case Mesh():
@@ -62,8 +66,10 @@ def to_mesh(shape: Shape, *, level: float = 0.5) -> Mesh:
             # A ring of empty cells closes the surface at the box; it shifts indices by one.
             vertices, faces = ops.isosurface(torch.nn.functional.pad(occupancy, (1,) * 6), level)
             cells = torch.tensor(occupancy.shape[::-1], dtype=vertices.dtype, device=vertices.device)
-            in_cube = (vertices - 1 + 0.5) / cells - 0.5
-            return Mesh(transforms.apply(world_from_grid.to(in_cube), in_cube), faces)
+            in_cube = Mesh((vertices - 1 + 0.5) / cells - 0.5, faces)
+            return _moved(in_cube, world_from_grid.to(in_cube.vertices))
+        case _:
+            raise not_a_shape("to_mesh", shape)
 
 
 def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
@@ -74,8 +80,12 @@ def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
                 raise ValueError("bounds: the shape is empty")
             return torch.stack([points.amin(-2), points.amax(-2)], -2)
         case Voxels(occupancy, world_from_grid):
+            if occupancy.ndim != 3:
+                raise ValueError(
+                    f"bounds: voxels have shape {tuple(occupancy.shape)}; give one grid (Z, Y, X) at a time"
+                )
             full = (occupancy >= 0.5).nonzero().flip(-1)
-            if occupancy.ndim != 3 or len(full) == 0:
+            if len(full) == 0:
                 raise ValueError(
                     f"bounds: no cell of the {tuple(occupancy.shape)} grid is half full; give one that is not empty"
                 )
@@ -84,15 +94,15 @@ def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
             choice = torch.cartesian_prod(*(torch.stack([low[i], high[i]]) for i in range(3)))
             corners = transforms.apply(world_from_grid.to(choice), choice)
             return torch.stack([corners.amin(0), corners.amax(0)])
+        case _:
+            raise not_a_shape("bounds", shape)
 
 
 def transform(shape: Shape, b_from_a: Float[Tensor, "4 4"]) -> Shape:
     """The shape in frame b: an affine map of its points. A mirroring map turns the faces: outside stays outside."""
     match shape:
         case Mesh(vertices):
-            b_from_a = b_from_a.to(vertices)
-            moved = shape.with_vertices(transforms.apply(b_from_a, vertices))
-            return _mirrored(moved) if torch.linalg.det(b_from_a[:3, :3]) < 0 else moved
+            return _moved(shape, b_from_a.to(vertices))
         case PointCloud(points, _, normals):
             b_from_a = b_from_a.to(points)
             if normals is not None:
@@ -101,14 +111,24 @@ def transform(shape: Shape, b_from_a: Float[Tensor, "4 4"]) -> Shape:
             return replace(shape, points=transforms.apply(b_from_a, points), normals=normals)
         case Voxels(_, world_from_grid):
             return replace(shape, world_from_grid=b_from_a.to(world_from_grid) @ world_from_grid)
+        case _:
+            raise not_a_shape("transform", shape)
 
 
-def _mirrored(mesh: Mesh) -> Mesh:
-    """Every face turned; per-corner texture coordinates turn with it."""
-    appearance = mesh.appearance
-    if isinstance(appearance, Texture):
-        appearance = replace(appearance, uv=appearance.uv.flip(1))
-    return Mesh(mesh.vertices, mesh.faces.flip(1), appearance)
+def not_a_shape(verb: str, thing: object) -> ValueError:
+    """The error of a verb that was given something else: an array, a file's name, a pair of tensors."""
+    *others, last = (kind.__name__ for kind in get_args(Shape))
+    return ValueError(f"{verb}: {type(thing).__name__} is not a shape; give a {', '.join(others)} or {last}")
+
+
+def _moved(mesh: Mesh, b_from_a: Float[Tensor, "4 4"]) -> Mesh:
+    """`transform` of a mesh. Under a mirror every face turns, and per-corner texture coordinates turn with it."""
+    vertices, faces, appearance = transforms.apply(b_from_a, mesh.vertices), mesh.faces, mesh.appearance
+    if bool(torch.linalg.det(b_from_a[:3, :3]) < 0):
+        faces = faces.flip(1)
+        if isinstance(appearance, Texture):
+            appearance = replace(appearance, uv=appearance.uv.flip(1))
+    return Mesh(vertices, faces, appearance)
 
 
 def learning_from_world(shape: Shape) -> Float[Tensor, "4 4"]:
