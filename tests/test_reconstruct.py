@@ -1,5 +1,6 @@
 """From a picture to files and a page, with a network that has learned nothing."""
 
+import errno
 import json
 import os
 import shutil
@@ -108,9 +109,10 @@ def test_points_have_no_mesh_and_say_so(run):
 def test_the_command_writes_every_file_and_the_page(run, tmp_path, capsys):
     write_picture(disc(), tmp_path / "disc.png")
     out = tmp_path / "out"
-    assert command(tmp_path / "disc.png", "--out", out, "--run", run) == 0
+    assert command(tmp_path / "disc.png", "--out", out, "--run", run, "--as", "mesh") == 0
     names = sorted(file.name for file in (out / "disc").iterdir())
     assert names == ["input.png", "mesh.glb", "mesh.obj", "mesh.ply", "overlay.png", "turntable.gif"]
+    assert json.loads((out / "reconstruction.json").read_text())["solids"][0]["representation"] == "mesh"
     assert (out / "index.html").read_text().startswith("<!doctype html>")
     assert json.loads((out / "reconstruction.json").read_text())["solids"][0]["folder"] == "disc"
     assert read_picture(out / "disc" / "overlay.png").shape == (512, 512, 4)
@@ -225,8 +227,20 @@ def test_an_interrupt_leaves_nothing_behind(run, photos, tmp_path, monkeypatch, 
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_full_disk_leaves_nothing_behind(run, photos, tmp_path):
-    # A limit on the size of files stands for the full disk: the page is larger than 1 MB.
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(run, photos, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("maquette.reconstruct.write_page", full)
+    out = tmp_path / "out"
+    assert command(photos / "disc.png", "--out", out, "--run", run) == 2
+    assert capsys.readouterr().err == f"maquette: {out}: cannot be written: the disk is full\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_too_large_leaves_nothing_behind(run, photos, tmp_path):
+    # A process of its own under a limit on the size of files: the page is larger than 1 MB.
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); "
@@ -271,7 +285,7 @@ def test_hesitant_voxels_still_give_a_solid_without_dust():
 
 def test_pictures_unlike_the_training_pictures_are_outside(run, generator):
     training = torch.randn(400, 16, generator=generator) * 0.1 + 1
-    held_out = torch.randn(200, 16, generator=generator) * 0.1 + 1
+    held_out = torch.randn(200, 16, generator=generator) * 0.1 + 1  # around (1, ..., 1), as the training
     labels = torch.arange(400) % 2
     known = training_features(training, held_out, labels=labels, categories=("chair", "table"))
     save_features(known, run)
@@ -281,16 +295,17 @@ def test_pictures_unlike_the_training_pictures_are_outside(run, generator):
     # Features are stored with 11 bits.
     assert max(novelty.distance for novelty in same) < 0.01
     assert [novelty.nearest for novelty in same] == ["chair", "table"]
-    far = distance_to_training(torch.linspace(-5, 5, 16)[None], again)[0]
+    far = distance_to_training(torch.linspace(-1, 3, 16)[None], again)[0]
     assert far.is_outside
-    inside = [novelty.is_outside for novelty in distance_to_training(held_out, again)]
-    assert sum(inside) <= 0.02 * len(inside)
+    outside = [novelty.is_outside for novelty in distance_to_training(held_out, again)]
+    # One in forty by definition of the threshold, and one that 16-bit features may turn.
+    assert abs(sum(outside) - 5) <= 1
 
 
 def test_the_command_says_what_is_outside(run, photos, tmp_path, capsys):
     length = load_run(run).model.encode(torch.zeros(1, 4, 64, 64)).shape[1]
     noise = torch.randn(64, length)
-    save_features(training_features(noise, noise + 0.01 * torch.randn(64, length)), run)
+    save_features(training_features(noise, noise), run)
     try:
         assert command(photos / "disc.png", "--out", tmp_path / "out", "--run", run) == 0
     finally:

@@ -40,7 +40,7 @@ from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
 from maquette.texturing import subdivided, textured, textured_points
 
 Representation = Literal["mesh", "points", "voxels"]
-REPRESENTATION: Representation = "mesh"
+REPRESENTATION: Representation = "voxels"
 """What is predicted unless told."""
 CROP = 512
 """Pixels a side of the crop from which colours are read."""
@@ -142,7 +142,22 @@ def solid_surface(voxels: Voxels) -> Mesh:
     # Around a dropped piece one more cell is emptied, or its half-full neighbours would stay as dust.
     gone = ndimage.binary_dilation(specks, np.ones((3, 3, 3))) & ~((labels > 0) & ~specks)
     kept = torch.where(torch.from_numpy(gone), 0.0, occupancy)
-    return to_mesh(Voxels(kept, voxels.world_from_grid), level=level)
+    return relaxed(to_mesh(Voxels(kept, voxels.world_from_grid), level=level))
+
+
+def relaxed(mesh: Mesh, rounds: int = 8) -> Mesh:
+    """The mesh without the steps of its grid: Taubin's two-step smoothing (1995), which does not shrink it."""
+    from scipy import sparse
+
+    count = len(mesh.vertices)
+    edges = mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).numpy()
+    adjacent = sparse.coo_array((np.ones(len(edges), np.float32), (edges[:, 0], edges[:, 1])), (count, count)).tocsr()
+    mean = sparse.diags_array(1 / np.maximum(adjacent.sum(1), 1)).astype(np.float32) @ adjacent
+    vertices = mesh.vertices.numpy()
+    for _ in range(rounds):
+        for step in (0.5, -0.53):
+            vertices = vertices + np.float32(step) * (mean @ vertices - vertices)
+    return mesh.with_vertices(torch.from_numpy(vertices))
 
 
 def _box(crop: Crop) -> tuple[float, float, float, float]:
@@ -317,7 +332,7 @@ def _write_one(
             files.append("voxels.npz")
             save(result.predicted, place / "voxels.npz")
         write_picture(result.crop.rgba, place / "input.png")
-        laid_over = overlay(result)
+        laid_over, agreement = overlay(result)
         write_picture(laid_over, place / "overlay.png")
         film = filming.result()
 
@@ -332,6 +347,7 @@ def _write_one(
     numbers = {
         "solid": f"{representation}: {size}",
         "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away",
+        "silhouettes": f"agree to {agreement:.0%} (intersection over union)",
         "foreground": result.mask.source + (f" (left out {result.mask.dropped})" if result.mask.dropped else ""),
         "time": f"{seconds:.1f} s",
     }
@@ -362,6 +378,7 @@ def _write_one(
         "azimuth_deg": degrees[0],
         "elevation_deg": degrees[1],
         "distance_diagonals": distance,
+        "silhouette_iou": agreement,
         "mask": result.mask.source,
         "left_out": result.mask.dropped,
         "seconds": seconds,
@@ -389,8 +406,8 @@ def _before_subdivision(result: Reconstruction) -> Mesh | None:
             return None
 
 
-def overlay(result: Reconstruction) -> Float[Tensor, "S S 3"]:
-    """The prediction, tinted, over the crop on white: does it cover what the picture shows?"""
+def overlay(result: Reconstruction) -> tuple[Float[Tensor, "S S 3"], float]:
+    """The prediction, tinted, over the crop on white; and the intersection over union of their silhouettes."""
     rgb, alpha = result.crop.rgba.split([3, 1], -1)
     base = rgb * alpha + (1 - alpha)
     seen = render(_plain(result.shape), result.camera, lights=(Ambient(0.55), Headlight(0.6)), radius=0.012)
@@ -399,7 +416,8 @@ def overlay(result: Reconstruction) -> Float[Tensor, "S S 3"]:
     outline = (covered - inner)[0][..., None]
     tint = seen.rgb.mean(-1, keepdim=True) * base.new_tensor(TINT) / 0.75
     over = base + seen.alpha[..., None] * 0.5 * (tint.clamp(0, 1) - base)
-    return over + outline * (base.new_tensor(TINT) - over)
+    both, either = torch.minimum(seen.alpha, alpha[..., 0]), torch.maximum(seen.alpha, alpha[..., 0])
+    return over + outline * (base.new_tensor(TINT) - over), float(both.sum() / either.sum())
 
 
 def _plain(shape: Mesh | PointCloud) -> Mesh | PointCloud:

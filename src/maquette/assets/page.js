@@ -51,7 +51,7 @@ function trace(solid) {
 }
 
 function eye(azimuth, elevation) {
-  const r = 1.75;
+  const r = 1.6;
   return { x: r * Math.cos(elevation) * Math.cos(azimuth), y: r * Math.cos(elevation) * Math.sin(azimuth), z: r * Math.sin(elevation) };
 }
 

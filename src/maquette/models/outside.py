@@ -1,6 +1,7 @@
 """Is a picture like those a network was trained on? The distance of its features to the nearest training features.
 
-M training pictures, D features. Features are standardised and brought to length 1, so distances lie in 0..2.
+M training pictures, D features. Features are brought to length 1: the angle between them tells kinds of objects apart
+better than distances of raw or standardised features do.
 """
 
 import json
@@ -17,6 +18,8 @@ from maquette.models.network import SingleView
 FILE = "features.safetensors"
 """In a run's folder."""
 BATCH = 256
+BEYOND = 0.025
+"""Share of held-out pictures that the threshold calls outside."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,9 @@ class TrainingFeatures:
     """A sample of what a network made of its training pictures."""
 
     features: Float[Tensor, "M D"]
-    """Standardised, of length 1."""
-    mean: Float[Tensor, "D"]
-    scale: Float[Tensor, "D"]
-    """Of the raw features: what standardises them."""
+    """Of length 1."""
     threshold: float
-    """The 99th percentile of the distances of held-out pictures of the same kind: beyond it, a picture is outside."""
+    """Beyond this distance a picture is outside: so are `BEYOND` of held-out pictures of the same kind."""
     labels: Int64[Tensor, "M"]
     """Index into `categories`."""
     categories: tuple[str, ...]
@@ -64,20 +64,17 @@ def training_features(
 ) -> TrainingFeatures:
     """From raw features (see `encoded`) of training pictures, and of held-out ones for the threshold.
 
-    A few thousand of each are enough. `labels` name the category of each training picture.
+    4,000 training pictures and some hundreds of held-out ones do; `labels` name each training picture's category.
     """
-    mean = training.mean(0)
-    # A feature that never varies says nothing; it must not be divided by zero.
-    scale = training.std(0).clamp(min=1e-6 + 1e-3 * float(training.std()))
-    known = _standardised(training, mean, scale)
-    distances = torch.cdist(_standardised(held_out, mean, scale), known).amin(1)
+    known = torch.nn.functional.normalize(training, dim=-1)
+    distances = torch.cdist(torch.nn.functional.normalize(held_out, dim=-1), known).amin(1)
     labels = torch.zeros(len(training), dtype=torch.int64) if labels is None else labels
-    return TrainingFeatures(known, mean, scale, float(distances.quantile(0.99)), labels, categories)
+    return TrainingFeatures(known, float(distances.quantile(1 - BEYOND)), labels, categories)
 
 
 def distance_to_training(features: Float[Tensor, "B D"], known: TrainingFeatures) -> list[Novelty]:
     """How far each of a batch of raw features is from the nearest training picture's."""
-    distances, nearest = torch.cdist(_standardised(features, known.mean, known.scale), known.features).min(1)
+    distances, nearest = torch.cdist(torch.nn.functional.normalize(features, dim=-1), known.features).min(1)
     return [
         Novelty(float(distance), known.threshold, known.categories[int(known.labels[index])])
         for distance, index in zip(distances, nearest, strict=True)
@@ -90,8 +87,6 @@ def save_features(known: TrainingFeatures, folder: Path) -> None:
 
     tensors = {
         "features": known.features.half().contiguous(),
-        "mean": known.mean.float().contiguous(),
-        "scale": known.scale.float().contiguous(),
         "threshold": torch.tensor([known.threshold]),
         "labels": known.labels.to(torch.uint8),
     }
@@ -108,21 +103,13 @@ def load_features(folder: Path) -> TrainingFeatures | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in ("features", "mean", "scale", "threshold", "labels")}
+            tensors = {name: file.get_tensor(name) for name in ("features", "threshold", "labels")}
             categories = tuple(json.loads((file.metadata() or {})["categories"]))
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise OSError(f"{path}: not training features: {' '.join(str(error).split())}") from error
     return TrainingFeatures(
         tensors["features"].float(),
-        tensors["mean"],
-        tensors["scale"],
         float(tensors["threshold"]),
         tensors["labels"].long(),
         categories,
     )
-
-
-def _standardised(
-    features: Float[Tensor, "B D"], mean: Float[Tensor, "D"], scale: Float[Tensor, "D"]
-) -> Float[Tensor, "B D"]:
-    return torch.nn.functional.normalize((features - mean) / scale, dim=-1)
