@@ -40,11 +40,12 @@ class TrainingConsole:
         self.config = config
         count = sum(parameter.numel() for parameter in model.parameters())
         held = 0 if validation is None else len(validation.entries)
+        split = "not split" if data.entries[0].split == "all" else "train"
         self.header = (
             f"{', '.join(model.representations)} from {config.model.encoder.picture_size} px pictures, "
             f"{count / 1e6:.1f} M parameters\n"
-            f"{len(data.entries)} objects ({'not split' if data.entries[0].split == 'all' else 'train'}) with {len(data.views)} views, {held} for validation, batch {config.batch}, "
-            f"{config.steps} steps from {start}, {config.device}, run {config.out}"
+            f"{len(data.entries)} objects ({split}) with {len(data.views)} views, {held} for validation, "
+            f"batch {config.batch}, {config.steps} steps from {start}, {config.device}, run {config.out}"
         )
         self.start = start
         self.mean: dict[str, float] = {}
