@@ -148,6 +148,34 @@ def test_a_floor_that_runs_under_the_camera_fills_the_picture_up_to_the_horizon(
     assert torch.allclose(rendering.depth[48:], -1 / below, rtol=3e-4)
 
 
+def test_faces_seen_edge_on_give_finite_pictures_and_depths_between_their_corners(generator):
+    # With this camera, world points are homogeneous pixels: x w, y w, w. Corners lie in line with pixel centres, but
+    # for rounding and noise of its size, so float32 cannot tell the areas from 0.
+    camera = Camera(torch.eye(4), torch.ones(2), torch.zeros(2), (16, 16))
+    middle = torch.randint(0, 16, (2000, 1, 2), generator=generator) + 0.5
+    along = torch.randint(-5, 6, (2000, 1, 2), generator=generator) * torch.tensor([-1.0, 0.3, 2.0])[:, None]
+    w = torch.rand(2000, 3, 1, generator=generator) * 3 + 0.5
+    pixels = (middle + along) * w + torch.randn(2000, 3, 2, generator=generator) * 1e-6
+    corners = torch.cat([pixels, w], -1).reshape(-1, 3).requires_grad_()
+    colors = VertexColors(torch.full((6000, 3), 0.5))
+    rendering = render(Mesh(corners, torch.arange(6000).reshape(-1, 3), colors), camera, lights=FLAT)
+    seen = rendering.alpha > 0
+    assert int(seen.sum()) > 100
+    assert torch.allclose(rendering.rgb[seen], torch.tensor(0.5), atol=1e-5)
+    assert bool(((rendering.depth[seen] > 0.49) & (rendering.depth[seen] < 3.51)).all())
+    (gradient,) = torch.autograd.grad(rendering.depth.sum(), corners)
+    assert bool(torch.isfinite(gradient).all())
+
+
+def test_a_small_ball_seen_from_near_looks_like_a_large_one_from_afar():
+    def seen(scale):
+        ball = ico_sphere(2).with_vertices(ico_sphere(2).vertices * scale)
+        return render(ball, orbit(0.6, 0.4, 3 * scale, focal=50.0, size=(32, 32)), background=BLACK).rgb
+
+    # A few pixels on edges may fall to the neighbouring face by rounding.
+    assert float((seen(1e-6) - seen(1.0)).abs().mean()) < 1e-3
+
+
 def test_light_falls_by_the_cosine():
     tilt = math.radians(60)
     light = (Directional((0.0, -math.sin(tilt), -math.cos(tilt)), 0.8),)
@@ -289,6 +317,23 @@ def test_antialiasing_averages_what_is_covered_and_gives_its_own_colour():
     assert torch.allclose(small[:, 3:, :3], torch.tensor([0.2, 0.4, 0.6]).expand(5, 4, 3), atol=1e-6)
     with pytest.raises(ValueError, match="10 x 14 pixels do not divide by 3"):
         antialiased(render(painted, camera, background=BLACK), 3)
+
+
+def test_antialiasing_leaves_the_background_out():
+    on_black, on_red = (render(cube(), ahead(), background=color) for color in (BLACK, (1.0, 0.0, 0.0)))
+    assert torch.equal(antialiased(on_black, 2), antialiased(on_red, 2))
+
+
+def test_what_cannot_be_rendered_says_why():
+    with pytest.raises(ValueError, match="the cloud has no points"):
+        render(PointCloud(torch.zeros(0, 3)), ahead())
+    with pytest.raises(ValueError, match="1 of 2 points are not finite"):
+        render(PointCloud(torch.tensor([[0.0, 0, 0], [math.nan, 0, 0]])), ahead())
+    with pytest.raises(ValueError, match=r"radius is 0\.0"):
+        render(PointCloud(torch.zeros(1, 3)), ahead(), radius=0.0)
+    with pytest.raises(ValueError, match=r"the shape is torch.float64 on cpu, the camera torch.float32 on cpu"):
+        render(cube().with_vertices(cube().vertices.double()), ahead())
+    render(cube().with_vertices(cube().vertices.double()), ahead().to(torch.float64))
 
 
 def test_a_turntable_frames_the_whole_shape_in_every_picture():

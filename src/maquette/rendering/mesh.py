@@ -14,7 +14,7 @@ from maquette import ops
 from maquette.camera import Camera, pixel_centers
 from maquette.rendering.lights import Light, irradiance
 from maquette.rendering.result import Rendering
-from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, check, read_texture, vertex_normals
+from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, check, read_texture, unit, vertex_normals
 
 PLAIN = 0.75
 """Grey of a mesh without appearance."""
@@ -53,7 +53,7 @@ def render_mesh(
         normal = (_gather(normals, view, corner) * weights[..., None]).sum(-2)
     else:
         normal = flat
-    normal = torch.nn.functional.normalize(torch.where(away, -normal, normal), dim=-1)
+    normal = unit(torch.where(away, -normal, normal))
     color = _colors(mesh, batch, face[view, row, column], corner, view, weights)
     shade = irradiance(normal[:, None, None], forward[view], lights)[:, 0]
     rgb = (color * shade).clamp(0, 1)
@@ -82,12 +82,12 @@ def _gather(
 
 def _barycentrics(corners: Float[Tensor, "P 3 3"], centers: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:
     """Perspective-correct weights of the corners at the pixel centres."""
-    ray = torch.cat([centers, torch.ones_like(centers[:, :1])], -1)
+    # In float64, like the kernel: float32 sees the corners of a face that is edge-on in one line, and divides 0 by 0.
+    exact, middle = corners.double(), centers.double()
     # Shifted to the pixel, so that large coordinates do not cancel: only x - x_pixel w is small.
-    shifted = torch.cat([corners[..., :2] - ray[:, None, :2] * corners[..., 2:], corners[..., 2:]], -1)
-    a, b, c = shifted[..., :2].unbind(1)
+    a, b, c = (exact[..., :2] - middle[:, None] * exact[..., 2:]).unbind(1)
     weights = torch.stack([_cross2(b, c), _cross2(c, a), _cross2(a, b)], -1)
-    return weights / weights.sum(-1, keepdim=True)
+    return (weights / weights.sum(-1, keepdim=True)).to(corners)
 
 
 def _cross2(a: Float[Tensor, "P 2"], b: Float[Tensor, "P 2"]) -> Float[Tensor, "P"]:

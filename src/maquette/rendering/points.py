@@ -23,6 +23,13 @@ def render_points(
 ) -> Rendering:
     """Discs of `radius` world units; lit by their normals where the cloud has them, else in their own colours."""
     count = cloud.points.shape[-2]
+    if count == 0:
+        raise ValueError("render: the cloud has no points")
+    bad = int((~torch.isfinite(cloud.points).all(-1)).sum())
+    if bad:
+        raise ValueError(f"render: {bad} of {cloud.points[..., 0].numel()} points are not finite; leave them out")
+    if not radius > 0:
+        raise ValueError(f"render: radius is {radius}; give the discs a positive one, in world units")
     # NumPy's, because torch's imports sympy, which takes half a second.
     batch = np.broadcast_shapes(cloud.points.shape[:-2], camera.focal.shape[:-1])
     height, width = camera.size

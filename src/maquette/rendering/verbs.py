@@ -12,6 +12,7 @@ from maquette.rendering.mesh import render_mesh
 from maquette.rendering.points import render_points
 from maquette.rendering.result import Edges, Hard, Rendering
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
+from maquette.shapes.verbs import not_a_shape
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -38,21 +39,33 @@ def render(
             pass
         case _:
             assert_never(edges)
-    match shape:
+    surface = to_mesh(shape) if isinstance(shape, Voxels) else shape
+    match surface:
         case Mesh():
-            return render_mesh(shape, camera, lights=lights, background=behind, smooth=smooth)
+            _check_together(surface.vertices, camera)
+            return render_mesh(surface, camera, lights=lights, background=behind, smooth=smooth)
         case PointCloud():
-            return render_points(shape, camera, lights=lights, background=behind, radius=radius)
-        case Voxels():
-            return render_mesh(to_mesh(shape), camera, lights=lights, background=behind, smooth=smooth)
+            _check_together(surface.points, camera)
+            return render_points(surface, camera, lights=lights, background=behind, radius=radius)
+        case _:
+            raise not_a_shape("render", shape)
+
+
+def _check_together(points: Float[Tensor, "*some N 3"], camera: Camera) -> None:
+    if points.dtype != camera.focal.dtype or points.device != camera.focal.device:
+        raise ValueError(
+            f"render: the shape is {points.dtype} on {points.device}, the camera {camera.focal.dtype} on "
+            f"{camera.focal.device}; move the camera with `camera.to`"
+        )
 
 
 def antialiased(rendering: Rendering, factor: int = 2) -> Float[Tensor, "*batch h w 4"]:
     """A smaller RGBA picture by averaging `factor` x `factor` pixels: rgb is un-premultiplied, alpha is coverage.
 
-    The rendering must have a black background, so that its rgb is already premultiplied by its hard alpha.
+    Alpha is 0 or 1 in every pixel of the rendering, as `Hard` edges give it; the background it shows is left out.
     """
-    rgba = torch.cat([rendering.rgb, rendering.alpha[..., None]], -1)
+    alpha = rendering.alpha[..., None]
+    rgba = torch.cat([rendering.rgb * alpha, alpha], -1)
     height, width = rgba.shape[-3:-1]
     if height % factor or width % factor:
         raise ValueError(f"antialiased: {height} x {width} pixels do not divide by {factor}; render at a multiple")
