@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", json.dumps({"model": {"type": "Sculptor"}})])
+@pytest.mark.parametrize("text", ['{"model": "x"}', "", "{}", "[]", json.dumps({"model": {"type": "Sculptor"}})])
 def test_a_broken_configuration_is_refused(tmp_path, text):
     save_model(build(TRIO), tmp_path, {})
     (tmp_path / "config.json").write_text(text)
@@ -175,3 +175,20 @@ def test_weights_that_are_not_resnet18_are_refused(tmp_path):
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="not ResNet-18 weights"):
         load_published(ResNet18(Resnet18Encoder()), tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"PK\x03\x04 an archive cut short"])
+def test_a_file_that_is_no_weights_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(OSError, match=rf"{name}: cannot be read as weights"):
+        load_published(ResNet18(Resnet18Encoder()), tmp_path / name)
+
+
+def test_a_run_does_not_need_the_file_that_its_encoder_began_from(tmp_path):
+    published = tmp_path / "published.safetensors"
+    save_file(ResNet18(Resnet18Encoder()).state_dict(), published)
+    model = build(PointsConfig(encoder=Resnet18Encoder(weights=published), head=PointsHead(points=8, hidden=8)))
+    save_model(model, tmp_path / "run", {})
+    published.unlink()
+    assert load_run(tmp_path / "run").model.picture_size == model.picture_size

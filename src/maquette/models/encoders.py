@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Float
@@ -123,12 +124,16 @@ def load_published(network: ResNet18, path: Path) -> None:
     """Read the published ImageNet ResNet-18 into `network`, by name; every tensor must be there and fit."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; give the published ResNet-18 weights (.safetensors or .pth)")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-        tensors = load_file(path)
-    else:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        read = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise OSError(f"{path}: cannot be read as weights ({type(error).__name__}); download the file again") from error
+    tensors = (
+        {name: value for name, value in read.items() if isinstance(value, Tensor)} if isinstance(read, dict) else {}
+    )
     wanted = network.state_dict()
     # The oldest published files lack the counters of batch normalisation, which evaluation does not use.
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]

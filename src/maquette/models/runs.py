@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from maquette.io.atomic import atomic_path, write_json
+from maquette.models.encoders import Resnet18Encoder
 from maquette.models.network import ModelConfig, SingleView, build
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "trio"
@@ -54,6 +55,9 @@ def load_run(folder: Path | None = None) -> Run:
         config = from_json(ModelConfig, settings["model"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise OSError(f"{config_path}: not a run's configuration: {_line(error)}") from error
+    if isinstance(config.encoder, Resnet18Encoder):
+        # The run holds all its weights; the file that its encoder began from need not be on this machine.
+        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, weights=None))
     model = build(config)
     try:
         tensors = load_file(weights_path)
@@ -105,6 +109,8 @@ def from_json(kind: typing.Any, value: typing.Any) -> typing.Any:
             return from_json(named[0], value)
         return from_json(next(member for member in members if member is not type(None)), value)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"{kind.__name__} is {value!r}, not a table of its fields")
         hints = typing.get_type_hints(kind)
         unknown = value.keys() - hints.keys() - {"type"}
         if unknown:
