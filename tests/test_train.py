@@ -200,13 +200,13 @@ def kill_and_resume(data: Path, folder: Path, kills: int) -> None:
     root = Path(__file__).parents[1]
     out, rng = folder / "killed", np.random.default_rng(0)
     for _ in range(kills):
-        begun = (out / "state.safetensors").is_file()
+        begun = (out / "config.json").is_file()
         process = subprocess.Popen(
             [sys.executable, "-c", code, str(data), str(out), *(["r"] if begun else [])],
             cwd=root, env=os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        before = len((out / "metrics.jsonl").read_text().splitlines()) if begun else 0
+        before = len((out / "metrics.jsonl").read_text().splitlines()) if (out / "metrics.jsonl").is_file() else 0
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if (out / "state.safetensors").is_file() and len(
@@ -227,8 +227,18 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_
         train(config(data, tmp_path / "run"))
     with pytest.raises(ValueError, match="begun with batch 4, not 8"):
         train(config(data, tmp_path / "run", batch=8, resume=True))
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
         train(config(data, tmp_path / "other", resume=True))
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(data, tmp_path):
+    train(config(data, tmp_path / "whole"))
+    train(config(data, tmp_path / "early"))
+    # What a kill in the first steps leaves: the configuration, and perhaps a few lines.
+    for name in ("state.safetensors", "model.safetensors"):
+        (tmp_path / "early" / name).unlink()
+    train(config(data, tmp_path / "early", resume=True))
+    assert losses(tmp_path / "early") == losses(tmp_path / "whole")
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_term(data, tmp_path):

@@ -23,7 +23,7 @@ from maquette.data.batches import fixed_batch, training_batch
 from maquette.data.dataset import open_dataset
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
-from maquette.io.atomic import atomic_path, write_text
+from maquette.io.atomic import atomic_path, write_json, write_text
 from maquette.models import (
     MeshConfig,
     PointsConfig,
@@ -68,7 +68,7 @@ class TrainConfig:
     device: str = "cpu"
     """A torch device: cpu, cuda, cuda:1, mps."""
     resume: bool = False
-    """Go on from the last checkpoint in `out`, with the same losses as without the stop."""
+    """Go on from the last checkpoint in `out`, or from the start if it has none yet; losses are as without the stop."""
     save_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
     validate_every: int = 1000
@@ -107,9 +107,12 @@ def train(config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
     model = build(config.model).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=device.type in ("cpu", "cuda"))
-    start = load_state(config.out, model, optimizer) if config.resume else 0
+    stopped = config.resume and (config.out / "state.safetensors").is_file()
+    start = load_state(config.out, model, optimizer) if stopped else 0
     cut_metrics(config.out, start)
     settings = {"maquette": __version__, "train": to_json(config)}
+    # Before the first step, so that a run killed before its first checkpoint can be resumed, too.
+    write_json(config.out / "config.json", settings | {"model": to_json(config.model), "step": start})
     rate = Rate(config.batch)
     with (
         TrainingConsole(config, data, validation, model, start) as console,
@@ -172,8 +175,8 @@ def checked_device(name: str) -> torch.device:
 
 def prepare_folder(config: TrainConfig) -> None:
     if config.resume:
-        if not (config.out / "state.safetensors").is_file():
-            raise FileNotFoundError(f"{config.out}: no checkpoint to resume from; leave --resume out to begin")
+        if not (config.out / "config.json").is_file():
+            raise FileNotFoundError(f"{config.out}: no run to resume; leave --resume out to begin one")
         check_resumed(config)
     elif config.out.exists() and any(config.out.iterdir()):
         raise FileExistsError(f"{config.out}: exists; give --resume to go on with it, or another folder")
@@ -266,7 +269,7 @@ def draw(model: SingleView, data: Pack, device: torch.device, out: Path, step: i
     from maquette.camera import orbit
     from maquette.io.pictures import write_picture
     from maquette.rendering import render
-    from maquette.shapes import PointCloud
+    from maquette.shapes import Mesh, PointCloud, Voxels, to_mesh
 
     model.eval()
     views = validation_views(data)
@@ -284,11 +287,13 @@ def draw(model: SingleView, data: Pack, device: torch.device, out: Path, step: i
         cells = [picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]]
         solids = [predicted[i] for predicted in shapes] + [PointCloud(targets.points[i])]
         for solid in solids:
-            try:
-                cells.append(render(_on_cpu(solid), camera, smooth=True, radius=0.012).rgb)
-            except ValueError:
+            solid = _on_cpu(solid)
+            surface = to_mesh(solid) if isinstance(solid, Voxels) else solid
+            if isinstance(surface, Mesh) and len(surface.faces) == 0:
                 # An untrained network may predict an empty grid; an empty picture says so.
                 cells.append(torch.ones(side, side, 3))
+            else:
+                cells.append(render(surface, camera, smooth=True, radius=0.012).rgb)
         rows.append(torch.cat(cells, 1))
     sheet = torch.cat(rows, 0)
     write_picture(sheet, out / "pictures" / f"step-{step + 1:06d}.png")
