@@ -73,7 +73,9 @@ def bundle(run: Path, data: Path, out: Path, known_pictures: int) -> None:
     )
     settings = {name: value for name, value in trained.settings.items() if name != "model"}
     # The folders of the machine that trained say nothing to anybody else.
-    settings["train"] = {name: value for name, value in settings["train"].items() if name not in ("out", "data", "resume")}
+    settings["train"] = {
+        name: value for name, value in settings["train"].items() if name not in ("out", "data", "resume")
+    }
     save_model(trained.model, out, json.loads(json.dumps(settings)), half=True)
     save_features(known, out)
 
