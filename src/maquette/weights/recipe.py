@@ -4,6 +4,7 @@ Everything is seeded, and both long steps go on where they were stopped.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,15 @@ import torch
 from maquette.data.batches import fixed_batch
 from maquette.data.pack import Pack, pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
-from maquette.models import TrioConfig, load_run, save_model
+from maquette.metrics import f_score, match
+from maquette.models import SingleView, TrioConfig, load_run, save_model
 from maquette.models.outside import encoded, save_features, training_features
 from maquette.models.runs import BUNDLED
+from maquette.shapes import sample, to_mesh
 from maquette.train import TrainConfig, train
+
+LEVELS = tuple(round(0.3 + 0.05 * step, 2) for step in range(10))
+"""Probabilities tried as the surface of predicted voxels."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,36 @@ def bundle(run: Path, data: Path, out: Path, known_pictures: int) -> None:
         categories=categories,
     )
     settings = {name: value for name, value in trained.settings.items() if name != "model"}
+    settings["voxels_level"] = calibrate_voxels(trained.model, held_out)
     # The folders of the machine that trained say nothing to anybody else.
     settings["train"] = {
         name: value for name, value in settings["train"].items() if name not in ("out", "data", "resume")
     }
     save_model(trained.model, out, json.loads(json.dumps(settings)), half=True)
     save_features(known, out)
+
+
+@torch.no_grad()
+def calibrate_voxels(model: SingleView, held_out: Pack, views: int = 160) -> float:
+    """Shift the voxels' logits so that 0.5 is the level whose surface has the best F@0.05 on held-out objects.
+
+    The cross-entropy knows nothing of surfaces, and cells that a surface merely touches count as full, so its own 0.5
+    lies a little outside. Returns the level of the probabilities before the shift.
+    """
+    chosen = _spread(held_out, views)
+    objects = np.searchsorted(held_out.first_view, chosen, side="right") - 1
+    predicted = model.shapes(model.encode(fixed_batch(held_out, chosen)[0]), "voxels")
+    score = dict.fromkeys(LEVELS, 0.0)
+    for voxels, place in zip(predicted, objects, strict=True):
+        truth = torch.from_numpy(held_out.points[place].astype(np.float32))
+        for level in LEVELS:
+            surface = to_mesh(voxels, level=level)
+            if len(surface.faces):
+                drawn = sample(surface, len(truth), generator=torch.Generator().manual_seed(0)).points
+                score[level] += float(f_score(match(drawn, truth), [0.05]).f[0])
+    best = max(LEVELS, key=lambda level: score[level])
+    model.decoders["voxels"].grow[-1].bias -= math.log(best / (1 - best))
+    return best
 
 
 def _spread(data: Pack, count: int) -> np.ndarray:
