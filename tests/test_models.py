@@ -74,6 +74,17 @@ def test_colours_under_a_transparent_pixel_do_not_matter():
     torch.testing.assert_close(model.encode(image), model.encode(other))
 
 
+def test_shifting_the_level_makes_it_a_half():
+    model = build(VoxelsConfig(SMALL, VoxelsHead(hidden=8, channels=8))).eval()
+    features = torch.rand(1, 16)
+    before = model.shapes(features, "voxels")[0].occupancy
+    decoder = model.decoders["voxels"]
+    decoder.shift_level(0.6)
+    after = model.shapes(features, "voxels")[0].occupancy
+    # Bayes: the odds are divided by 0.6 / 0.4.
+    torch.testing.assert_close(after / (1 - after), before / (1 - before) * 0.4 / 0.6)
+
+
 def test_a_single_head_knows_only_its_representation():
     model = build(PointsConfig(SMALL, PointsHead(points=50)))
     assert model.representations == ("points",)

@@ -1,5 +1,6 @@
 """Voxels from features: transposed 3-D convolutions to the logits of a 32^3 grid (course reports 000 and 002)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,13 @@ class VoxelsDecoder(nn.Module):
         """Logits; a probability is their sigmoid."""
         start = self.start(features).reshape(len(features), -1, 8, 8, 8)
         return self.grow(start.contiguous(memory_format=torch.channels_last_3d))[:, 0]
+
+    @torch.no_grad()
+    def shift_level(self, level: float) -> None:
+        """Shift all logits by one number, so that what had probability `level` now has 0.5."""
+        last = self.grow[-1]
+        assert isinstance(last, nn.ConvTranspose3d) and last.bias is not None
+        last.bias -= math.log(level / (1 - level))
 
     def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight).mean()}

@@ -4,7 +4,6 @@ Everything is seeded, and both long steps go on where they were stopped.
 """
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from maquette.metrics import f_score, match
 from maquette.models import SingleView, TrioConfig, load_run, save_model
 from maquette.models.outside import encoded, save_features, training_features
 from maquette.models.runs import BUNDLED
+from maquette.models.voxels import VoxelsDecoder
 from maquette.shapes import sample, to_mesh
 from maquette.train import TrainConfig, train
 
@@ -106,7 +106,9 @@ def calibrate_voxels(model: SingleView, held_out: Pack, views: int = 160) -> flo
                 drawn = sample(surface, len(truth), generator=torch.Generator().manual_seed(0)).points
                 score[level] += float(f_score(match(drawn, truth), [0.05]).f[0])
     best = max(LEVELS, key=lambda level: score[level])
-    model.decoders["voxels"].grow[-1].bias -= math.log(best / (1 - best))
+    decoder = model.decoders["voxels"]
+    assert isinstance(decoder, VoxelsDecoder)
+    decoder.shift_level(best)
     return best
 
 
