@@ -4,10 +4,14 @@ python benchmarks/ops.py [--out docs/benchmarks.md] [--repeats 15] [--threads 2]
 """
 
 import argparse
+import os
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is imported: its waiting threads would spin for a while after each call and take the cores from the next.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from scipy.spatial import KDTree

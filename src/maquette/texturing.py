@@ -13,7 +13,7 @@ from maquette import ops
 from maquette.camera import Camera
 from maquette.masks import extended
 from maquette.rendering import render
-from maquette.shapes import Mesh, PointCloud, VertexColors, vertex_normals
+from maquette.shapes import Mesh, PointCloud, VertexColors, check, vertex_normals
 
 GRAZING = (0.15, 0.55)
 """Cosines between normal and line of sight: below the first a vertex is not seen, above the second it is in full."""
@@ -72,8 +72,11 @@ def projected_colors(
 def subdivided(mesh: Mesh, vertices: int) -> Mesh:
     """Every face cut into four at the midpoints of its edges, until there are at least `vertices`; the surface stays.
 
-    Colours of vertices are interpolated; other appearances are dropped by nobody: give a mesh without them.
+    Colours of vertices are interpolated; a mesh with face colours or a texture is an error, as is one without faces.
     """
+    check(mesh, "subdivided")
+    if mesh.vertices.ndim != 2:
+        raise ValueError(f"subdivided: vertices have shape {tuple(mesh.vertices.shape)}; give one mesh at a time")
     if not (mesh.appearance is None or isinstance(mesh.appearance, VertexColors)):
         kind = type(mesh.appearance).__name__
         raise ValueError(f"subdivided: the mesh has {kind}; subdivide first, or give one with vertex colours or none")

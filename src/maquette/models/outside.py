@@ -88,7 +88,7 @@ def save_features(known: TrainingFeatures, folder: Path) -> None:
     tensors = {
         "features": known.features.half().contiguous(),
         "threshold": torch.tensor([known.threshold]),
-        "labels": known.labels.to(torch.uint8),
+        "labels": known.labels.to(torch.int16),
     }
     with atomic_path(folder / FILE) as path:
         save_file(tensors, path, metadata={"categories": json.dumps(known.categories)})
