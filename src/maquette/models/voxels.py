@@ -27,7 +27,7 @@ class VoxelsHead:
 
 
 class VoxelsDecoder(nn.Module):
-    """Normalisation between the convolutions: without it, the grid was still a blob when points and mesh had legs."""
+    """A linear map to the coarse grid, then normalised transposed convolutions."""
 
     def __init__(self, config: VoxelsHead, features: int):
         super().__init__()
