@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from maquette import transforms
-from maquette.camera import Camera, focal_from_fov, look_at, orbit, orbit_angles, pixel_centers
+from maquette.camera import (
+    Camera,
+    OrthographicCamera,
+    focal_from_fov,
+    look_at,
+    orbit,
+    orbit_angles,
+    orthographic,
+    pixel_centers,
+)
 
 SIZE = (120, 160)
 ORIGIN = torch.zeros(1, 3)
@@ -182,6 +191,75 @@ def test_project_has_the_gradient_of_the_pinhole():
         return Camera(pose, focal, camera.center.double(), SIZE).project(points)
 
     assert torch.autograd.gradcheck(projected, (points, pose, focal))
+
+
+# Parallel rays ---------------------------------------------------------------------------------------------------
+
+
+def some_orthographic(n: int = 5) -> OrthographicCamera:
+    return orthographic(some_cameras(n), some_cameras(n).position.norm(dim=-1))
+
+
+def test_a_point_lands_where_the_scale_says_at_every_depth():
+    camera = OrthographicCamera(torch.eye(4), t(10.0, 20.0), t(80.0, 60.0), SIZE)
+    points = torch.tensor([[1.0, 1.0, 2.0], [1.0, 1.0, 200.0], [1.0, 1.0, -3.0]])
+    assert torch.equal(camera.project(points), t(90.0, 80.0).expand(3, 2))
+    assert torch.equal(camera.pixels_from_world(points), t(90.0, 80.0, 1.0).expand(3, 3))
+    assert torch.equal(camera.depth(points), t(2.0, 200.0, -3.0))
+
+
+def test_parallel_rays_and_the_pinhole_agree_at_the_depth_that_was_given(generator):
+    camera = some_cameras()[0]
+    pixels = torch.rand(20, 2, generator=generator) * 100
+    points = camera.unproject(pixels, torch.full((20,), 2.5))
+    assert torch.allclose(orthographic(camera, 2.5).project(points), pixels, atol=PIXEL)
+    with pytest.raises(ValueError, match="depth is -1"):
+        orthographic(camera, -1.0)
+
+
+def test_an_orthographic_unproject_undoes_project(generator):
+    cameras = some_orthographic()
+    points = torch.rand(5, 50, 3, generator=generator) - 0.5
+    assert torch.allclose(cameras.unproject(cameras.project(points), cameras.depth(points)), points, atol=1e-5)
+    # One depth for all pixels and one camera for all points broadcast.
+    many = cameras[0].unproject(cameras.project(points), cameras.depth(points))
+    assert many.shape == (5, 50, 3) and torch.allclose(many[0], points[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [some_cameras, some_orthographic])
+def test_origins_and_rays_of_depth_d_end_in_their_own_pixels(make):
+    cameras = make()
+    ends = (cameras.origins() + 3.0 * cameras.rays()).reshape(5, -1, 3)
+    assert torch.allclose(
+        cameras.project(ends).reshape(5, *SIZE, 2), pixel_centers(SIZE).expand(5, *SIZE, 2), atol=PIXEL
+    )
+    assert torch.allclose(cameras.depth(ends), torch.full_like(ends[..., 0], 3.0), atol=1e-5)
+    assert torch.allclose(cameras.depth(cameras.origins().reshape(5, -1, 3)), t(0.0), atol=1e-5)
+
+
+def test_parallel_rays_have_length_1_and_start_on_the_camera_s_plane():
+    camera = some_orthographic()[0]
+    assert torch.allclose(camera.rays().norm(dim=-1), t(1.0), atol=1e-6)
+    small = camera.resized((60, 40))
+    points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert torch.allclose(small.project(points), camera.project(points) * t(0.25, 0.5), atol=PIXEL)
+    assert camera.to(torch.float64).scale.dtype == torch.float64
+    with pytest.raises(ValueError, match=r"\[0\] of a single camera"):
+        camera[0]
+
+
+def test_an_orthographic_picture_has_the_gradient_of_its_scale():
+    camera = some_orthographic()[0].to(torch.float64)
+    pose, scale = camera.world_from_cam.requires_grad_(), camera.scale.requires_grad_()
+    points = (torch.rand(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.5).requires_grad_()
+
+    def projected(points, pose, scale):
+        return OrthographicCamera(pose, scale, camera.center, SIZE).project(points)
+
+    assert torch.autograd.gradcheck(projected, (points, pose, scale))
+
+
+# Rotations -------------------------------------------------------------------------------------------------------
 
 
 def test_rotations_are_right_handed():

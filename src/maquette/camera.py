@@ -1,4 +1,4 @@
-"""One camera: pinhole, OpenCV axes (x right, y down, z forward), everything else in pixels.
+"""The camera: OpenCV axes (x right, y down, z forward), everything else in pixels; a pinhole, or orthographic.
 
 Pixel (row i, column j) covers [j, j+1] x [i, i+1]; its centre is (j + 0.5, i + 0.5).
 Azimuth 0 looks at the front (the camera stands on +z) and grows towards +x; elevation grows upwards.
@@ -73,12 +73,114 @@ class Camera:
         points_cam = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) * depth[..., None]
         return transforms.apply(self.world_from_cam, points_cam)
 
+    def depth(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N"]:
+        """Distance of world points along the camera's z axis; negative behind it."""
+        return transforms.apply(self.cam_from_world, points)[..., 2]
+
+    def origins(self) -> Float[Tensor, "*batch H W 3"]:
+        """World points from which the rays start: the camera's position, for every pixel."""
+        return self.position[..., None, None, :].expand(*self.position.shape[:-1], *self.size, 3)
+
     def rays(self) -> Float[Tensor, "*batch H W 3"]:
         """World directions through the pixel centres, of depth 1 (not of length 1)."""
         grid = pixel_centers(self.size, dtype=self.focal.dtype, device=self.focal.device)
         plane = (grid - self.center[..., None, None, :]) / self.focal[..., None, None, :]
         rays_cam = torch.cat([plane, torch.ones_like(plane[..., :1])], -1)
         return torch.einsum("...ij,...hwj->...hwi", self.world_from_cam[..., :3, :3], rays_cam)
+
+
+@dataclass(frozen=True)
+class OrthographicCamera:
+    """A camera of parallel rays, or `*batch` of them: the picture of a thing is as large near as far.
+
+    Its methods are those of `Camera` and mean the same. What lies behind the camera has a negative depth, and a picture
+    all the same: stand far enough away.
+    """
+
+    world_from_cam: Float[Tensor, "*batch 4 4"]
+    """Rigid pose; where it stands along its z axis decides about depths only."""
+    scale: Float[Tensor, "*batch 2"]
+    """(x, y) in pixels per world unit."""
+    center: Float[Tensor, "*batch 2"]
+    """Pixel (x, y) of the points on the camera's z axis; the middle of an H x W picture is (W/2, H/2)."""
+    size: tuple[int, int]
+    """(H, W)."""
+
+    @property
+    def position(self) -> Float[Tensor, "*batch 3"]:
+        return self.world_from_cam[..., :3, 3]
+
+    @property
+    def cam_from_world(self) -> Float[Tensor, "*batch 4 4"]:
+        return transforms.inverse(self.world_from_cam)
+
+    def __getitem__(self, index) -> "OrthographicCamera":
+        """One of a batch, or a slice of it."""
+        if self.scale.ndim == 1:
+            raise ValueError(
+                f"OrthographicCamera: [{index}] of a single camera; index a batch of them, or use it as it is"
+            )
+        return OrthographicCamera(self.world_from_cam[index], self.scale[index], self.center[index], self.size)
+
+    def to(self, target: torch.device | torch.dtype | str) -> "OrthographicCamera":
+        """The same camera on another device, or in another floating-point type."""
+        return OrthographicCamera(
+            self.world_from_cam.to(target), self.scale.to(target), self.center.to(target), self.size
+        )
+
+    def resized(self, size: tuple[int, int]) -> "OrthographicCamera":
+        """The same view in a picture of another size: pixels scale, the pose stays."""
+        ratio = self.scale.new_tensor([size[1] / self.size[1], size[0] / self.size[0]])
+        return OrthographicCamera(self.world_from_cam, self.scale * ratio, self.center * ratio, size)
+
+    def pixels_from_world(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N 3"]:
+        """Homogeneous pixels (x, y, 1): nothing is divided by depth, which `depth` gives."""
+        points_cam = transforms.apply(self.cam_from_world, points)
+        pixels = points_cam[..., :2] * self.scale[..., None, :] + self.center[..., None, :]
+        return torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+
+    def project(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N 2"]:
+        """Pixel coordinates."""
+        return self.pixels_from_world(points)[..., :2]
+
+    def unproject(
+        self, pixels: Float[Tensor, "*some N 2"], depth: Float[Tensor, "*some N"]
+    ) -> Float[Tensor, "*batch N 3"]:
+        """World points that `project` to `pixels` at camera depth `depth`."""
+        plane = (pixels - self.center[..., None, :]) / self.scale[..., None, :]
+        plane, away = torch.broadcast_tensors(plane, depth[..., None])
+        return transforms.apply(self.world_from_cam, torch.cat([plane, away[..., :1]], -1))
+
+    def depth(self, points: Float[Tensor, "*some N 3"]) -> Float[Tensor, "*batch N"]:
+        """Distance of world points along the camera's z axis; negative behind it."""
+        return transforms.apply(self.cam_from_world, points)[..., 2]
+
+    def origins(self) -> Float[Tensor, "*batch H W 3"]:
+        """World points of depth 0 from which the rays through the pixel centres start."""
+        grid = pixel_centers(self.size, dtype=self.scale.dtype, device=self.scale.device)
+        plane = (grid - self.center[..., None, None, :]) / self.scale[..., None, None, :]
+        across = torch.einsum("...ij,...hwj->...hwi", self.world_from_cam[..., :3, :2], plane)
+        return self.position[..., None, None, :] + across
+
+    def rays(self) -> Float[Tensor, "*batch H W 3"]:
+        """World directions through the pixel centres, of depth 1, which is length 1 here: all the same."""
+        forward = self.world_from_cam[..., None, None, :3, 2]
+        return forward.expand(*self.scale.shape[:-1], *self.size, 3)
+
+
+AnyCamera = Camera | OrthographicCamera
+"""What a renderer takes."""
+
+
+def orthographic(camera: Camera, depth: float | Float[Tensor, "*#batch"]) -> OrthographicCamera:
+    """The view of `camera` with parallel rays, in which things at `depth` world units keep their place and size.
+
+    So `orthographic(orbit(azimuth, elevation, distance, ...), distance)` looks at the origin.
+    """
+    away = torch.as_tensor(depth, dtype=camera.focal.dtype, device=camera.focal.device)
+    if not bool((away > 0).all()):
+        raise ValueError(f"orthographic: depth is {away.min().item():g}; give one in front of the camera")
+    return OrthographicCamera(camera.world_from_cam, camera.focal / away[..., None], camera.center, camera.size)
 
 
 def pixel_centers(size: tuple[int, int], *, dtype=torch.float32, device=None) -> Float[Tensor, "H W 2"]:

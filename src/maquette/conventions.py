@@ -5,18 +5,22 @@ centres at half integers. `docs/conventions.md` tells the same in words.
 """
 
 import math
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from maquette import transforms
-from maquette.camera import Camera, orbit, orbit_angles
+from maquette.camera import Camera, OrthographicCamera, orbit, orbit_angles
+
+C = TypeVar("C", Camera, OrthographicCamera)
 
 
-def moved(camera: Camera, b_from_a: Float[Tensor, "4 4"]) -> Camera:
+def moved(camera: C, b_from_a: Float[Tensor, "4 4"]) -> C:
     """The camera after a rigid change of the world's frame: it sees in b what it saw in a."""
-    return Camera(b_from_a.to(camera.world_from_cam) @ camera.world_from_cam, camera.focal, camera.center, camera.size)
+    return replace(camera, world_from_cam=b_from_a.to(camera.world_from_cam) @ camera.world_from_cam)
 
 
 # PyTorch3D: camera x left, y up, z forward; row vectors, X_cam = X_world R + T; same world as ours. -----------------
