@@ -2,7 +2,8 @@
 
 from maquette.ops.isosurface import isosurface
 from maquette.ops.nearest import nearest, nearest_reference
-from maquette.ops.raster import raster, raster_discs, raster_discs_reference, raster_reference
+from maquette.ops.raster import raster, raster_reference
+from maquette.ops.raster_discs import raster_discs, raster_discs_reference
 
 __all__ = [
     "isosurface",

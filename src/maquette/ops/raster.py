@@ -1,6 +1,6 @@
-"""Which face, or which disc, each pixel sees.
+"""Which face each pixel sees.
 
-B views, V vertices, F faces, N discs, H W pixels; pixel (row, column) = (y, x) has its centre at (x + 0.5, y + 0.5).
+B views, V vertices, F faces, H W pixels; pixel (row, column) = (y, x) has its centre at (x + 0.5, y + 0.5).
 Only indices come out: depth, barycentrics and colour are torch's business, so autograd sees them.
 """
 
@@ -34,19 +34,6 @@ def raster(
     return _raster(vertices.detach(), faces, *size)
 
 
-def raster_discs(
-    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
-) -> Int64[Tensor, "B H W"]:
-    """The front-most disc that covers each pixel's centre, -1 where there is none.
-
-    `centers` are (x, y) in pixels and a depth, `radii` are in pixels; a disc covers what lies within its radius, rim
-    included, at its centre's depth. Of equally near discs the lowest is taken. Depths not positive are skipped.
-    """
-    if min(size) < 1:
-        raise ValueError(f"raster_discs: size {size}; give (height, width) of at least one pixel")
-    return _raster_discs(centers.detach(), radii.detach(), *size)
-
-
 def raster_reference(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
@@ -68,33 +55,12 @@ def raster_reference(
 
         boxes = torch.where(usable[:, None], face_boxes(corners, size), 0)
         nearness = torch.zeros(index.shape[1], dtype=torch.float64, device=index.device)
-        for face, y, x in _pixels_of(boxes):
+        for face, y, x in pixels_of(boxes):
             value = functions[face, :, 0] * (x + 0.5)[:, None] + (
                 functions[face, :, 1] * (y + 0.5)[:, None] + functions[face, :, 2]
             )
             inside = (value[:, :3] >= 0).all(1) & (value[:, 3] > 0)
-            _keep_nearest(index[b], nearness, face[inside], (y * size[1] + x)[inside], value[inside, 3])
-    return index.reshape(-1, *size)
-
-
-def raster_discs_reference(
-    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
-) -> Int64[Tensor, "B H W"]:
-    """What `raster_discs` means: every disc against every pixel of its box, in float64."""
-    index = torch.full((len(centers), size[0] * size[1]), -1, dtype=torch.int64, device=centers.device)
-    limit = torch.tensor([size[1], size[1], size[0], size[0]], device=centers.device)
-    for b, (center, r) in enumerate(zip(centers.double(), radii.double(), strict=True)):
-        cx, cy, depth = center.unbind(-1)
-        bounds = torch.stack([cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1], 1)
-        usable = (depth > 0) & depth.isfinite() & (r >= 0) & ~bounds.isnan().any(1)
-        boxes = torch.where(usable[:, None], bounds, 0.0).clamp(min=torch.zeros(4).to(limit), max=limit).long()
-        boxes[:, 1::2] = (boxes[:, 1::2] + 1).minimum(limit[1::2])
-        boxes = torch.where(usable[:, None], boxes, 0)
-        nearness = torch.full((index.shape[1],), -torch.inf, dtype=torch.float64, device=index.device)
-        for disc, y, x in _pixels_of(boxes):
-            dx, dy = x + 0.5 - cx[disc], y + 0.5 - cy[disc]
-            inside = dx * dx + dy * dy <= r[disc] * r[disc]
-            _keep_nearest(index[b], nearness, disc[inside], (y * size[1] + x)[inside], -depth[disc[inside]])
+            keep_nearest(index[b], nearness, face[inside], (y * size[1] + x)[inside], value[inside, 3])
     return index.reshape(-1, *size)
 
 
@@ -126,7 +92,7 @@ def _cross(a: Float[Tensor, "F 3"], b: Float[Tensor, "F 3"]) -> Float[Tensor, "F
     return torch.stack([ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx], -1)
 
 
-def _pixels_of(boxes):
+def pixels_of(boxes):
     """Pieces of at most about `PAIRS` pairs (item, y, x) that list every pixel of every box, item by item."""
     x0, x1, y0, y1 = boxes.unbind(-1)
     widths = x1 - x0
@@ -140,7 +106,7 @@ def _pixels_of(boxes):
         yield item, y0[item] + within // widths[item], x0[item] + within % widths[item]
 
 
-def _keep_nearest(index, nearness, item, pixel, value):
+def keep_nearest(index, nearness, item, pixel, value):
     """Depth test of pairs (item, pixel) against, and into, one view's `index` and `nearness`."""
     before = nearness.clone()
     nearness.scatter_reduce_(0, pixel, value, "amax")
@@ -152,9 +118,7 @@ def _keep_nearest(index, nearness, item, pixel, value):
 
 # Not `custom_op`: its first call imports torch's compiler, which takes as long as importing torch.
 torch.library.define("maquette::raster", "(Tensor vertices, Tensor faces, int height, int width) -> Tensor")
-torch.library.define("maquette::raster_discs", "(Tensor centers, Tensor radii, int height, int width) -> Tensor")
 _raster = torch.ops.maquette.raster.default
-_raster_discs = torch.ops.maquette.raster_discs.default
 
 
 @torch.library.impl("maquette::raster", "CompositeExplicitAutograd")
@@ -173,22 +137,6 @@ def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     return (raster_reference if reference else raster_numba)(vertices, faces, (height, width))
 
 
-@torch.library.impl("maquette::raster_discs", "CompositeExplicitAutograd")
-def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
-    return raster_discs_reference(centers, radii, (height, width))
-
-
-@torch.library.register_fake("maquette::raster_discs")
-def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
-    return centers.new_empty((centers.shape[0], height, width), dtype=torch.int64)
-
-
-@torch.library.impl("maquette::raster_discs", "CPU")
-def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (raster_discs_reference if reference else raster_discs_numba)(centers, radii, (height, width))
-
-
 def raster_numba(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
@@ -196,7 +144,7 @@ def raster_numba(
     from maquette.ops.raster_numba import face_boxes, raster_bands
 
     index = torch.empty(len(vertices), *size, dtype=torch.int64)
-    bands = _bands(len(vertices), size)
+    bands = bands_of(len(vertices), size)
     corners, triangles = vertices.contiguous().numpy(), faces.contiguous().numpy()
     if len(faces):
         _check_range(int(triangles.min()), int(triangles.max()), vertices.shape[1])
@@ -206,25 +154,12 @@ def raster_numba(
     return index
 
 
-def raster_discs_numba(
-    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
-) -> Int64[Tensor, "B H W"]:
-    """The compiled kernel behind `raster_discs` on the CPU."""
-    from maquette.ops.raster_numba import disc_bands
-
-    index = torch.empty(len(centers), *size, dtype=torch.int64)
-    bands = _bands(len(centers), size)
-    arrays = centers.contiguous().numpy(), radii.contiguous().numpy(), index.numpy()
-    parallel(disc_bands, len(centers) * bands, bands, *arrays, chunks_per_thread=4)
-    return index
-
-
 def _check_range(low: int, high: int, count: int) -> None:
     if low < 0 or high >= count:
         raise ValueError(f"raster: faces name vertices {low}..{high} of {count}; make them index `vertices`")
 
 
-def _bands(views: int, size: tuple[int, int]) -> int:
+def bands_of(views: int, size: tuple[int, int]) -> int:
     """Bands of rows a view is cut into: a depth buffer then stays in the cache, and every thread has pieces of work."""
     threads = torch.get_num_threads()
     for_cache = min(16, -(-size[0] * size[1] // 32768))
