@@ -1,6 +1,16 @@
 """Shapes to pictures."""
 
-from maquette.rendering.lights import STUDIO, Ambient, Directional, Headlight, Light
+from maquette.rendering.lights import (
+    STUDIO,
+    Ambient,
+    Directional,
+    Headlight,
+    Lambert,
+    Light,
+    Material,
+    Phong,
+    Point,
+)
 from maquette.rendering.result import Edges, Hard, Rendering
 from maquette.rendering.turntable import turntable
 from maquette.rendering.verbs import WHITE, antialiased, render
@@ -13,7 +23,11 @@ __all__ = [
     "Edges",
     "Hard",
     "Headlight",
+    "Lambert",
     "Light",
+    "Material",
+    "Phong",
+    "Point",
     "Rendering",
     "antialiased",
     "render",

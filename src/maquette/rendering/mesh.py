@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import Camera, pixel_centers
-from maquette.rendering.lights import Light, irradiance
+from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.result import Rendering
 from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, check, read_texture, unit, vertex_normals
 
@@ -25,6 +25,7 @@ def render_mesh(
     camera: Camera,
     *,
     lights: tuple[Light, ...],
+    material: Material,
     background: Float[Tensor, "3"],
     smooth: bool,
 ) -> Rendering:
@@ -55,8 +56,17 @@ def render_mesh(
         normal = flat
     normal = unit(torch.where(away, -normal, normal))
     color = _colors(mesh, batch, face[view, row, column], corner, view, weights)
-    shade = irradiance(normal[:, None, None], forward[view], lights)[:, 0]
-    rgb = (color * shade).clamp(0, 1)
+    seen = (triangle * weights[..., None]).sum(-2)
+    lit = shade(
+        color,
+        normal,
+        positions=seen,
+        towards_camera=position[view] - seen,
+        forward=forward[view],
+        lights=lights,
+        material=material,
+    )
+    rgb = lit.clamp(0, 1)
 
     def spread(values: Float[Tensor, "P C"], empty: Float[Tensor, "C"]) -> Float[Tensor, "*batch H W C"]:
         picture = empty.expand(*face.shape, len(empty)).clone()

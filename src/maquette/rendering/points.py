@@ -7,7 +7,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import Camera
-from maquette.rendering.lights import Light, irradiance
+from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.mesh import PLAIN
 from maquette.rendering.result import Rendering
 from maquette.shapes.points import PointCloud
@@ -18,6 +18,7 @@ def render_points(
     camera: Camera,
     *,
     lights: tuple[Light, ...],
+    material: Material,
     background: Float[Tensor, "3"],
     radius: float,
 ) -> Rendering:
@@ -55,9 +56,12 @@ def render_points(
         normal = -forward
     else:
         normal = visible(cloud.normals)
-        seen = visible(cloud.points) - camera.position.expand(*batch, 3).reshape(-1, 3)[view]
-        normal = torch.where((seen * normal).sum(-1, keepdim=True) > 0, -normal, normal)
-        color = color * irradiance(normal[:, None, None], forward, lights)[:, 0]
+        seen = visible(cloud.points)
+        towards = camera.position.expand(*batch, 3).reshape(-1, 3)[view] - seen
+        normal = torch.where((towards * normal).sum(-1, keepdim=True) < 0, -normal, normal)
+        color = shade(
+            color, normal, positions=seen, towards_camera=towards, forward=forward, lights=lights, material=material
+        )
 
     def spread(values: Float[Tensor, "P C"], empty: Float[Tensor, "C"]) -> Float[Tensor, "*batch H W C"]:
         picture = empty.expand(*index.shape, len(empty)).clone()

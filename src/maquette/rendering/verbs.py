@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette.camera import Camera
-from maquette.rendering.lights import STUDIO, Light
+from maquette.rendering.lights import STUDIO, Lambert, Light, Material
 from maquette.rendering.mesh import render_mesh
 from maquette.rendering.points import render_points
 from maquette.rendering.result import Edges, Hard, Rendering
@@ -22,6 +22,7 @@ def render(
     camera: Camera,
     *,
     lights: tuple[Light, ...] = STUDIO,
+    material: Material = Lambert(),
     background: tuple[float, float, float] = WHITE,
     smooth: bool = False,
     radius: float = 0.01,
@@ -43,10 +44,10 @@ def render(
     match surface:
         case Mesh():
             _check_together(surface.vertices, camera)
-            return render_mesh(surface, camera, lights=lights, background=behind, smooth=smooth)
+            return render_mesh(surface, camera, lights=lights, material=material, background=behind, smooth=smooth)
         case PointCloud():
             _check_together(surface.points, camera)
-            return render_points(surface, camera, lights=lights, background=behind, radius=radius)
+            return render_points(surface, camera, lights=lights, material=material, background=behind, radius=radius)
         case _:
             raise not_a_shape("render", shape)
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from maquette import ops
 from maquette.camera import Camera, orbit
 from maquette.data.dataset import Pictures
-from maquette.rendering import Ambient, Directional, Headlight, Light, antialiased, render
-from maquette.rendering.lights import irradiance
+from maquette.rendering import Ambient, Directional, Headlight, Lambert, Light, antialiased, render
+from maquette.rendering.lights import shade
 from maquette.rendering.mesh import PLAIN
 from maquette.shapes import FaceColors, Mesh, face_normals
 
@@ -91,14 +91,23 @@ def _flat_pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> Flo
     face = ops.raster(camera.pixels_from_world(mesh.vertices), mesh.faces, camera.size)
     views, (height, width) = len(face), camera.size
     normal = face_normals(mesh)
-    towards = mesh.vertices[mesh.faces[:, 0]] - camera.position[:, None]
-    away = (towards * normal).sum(-1, keepdim=True) > 0
+    corner = mesh.vertices[mesh.faces[:, 0]]
+    towards = camera.position[:, None] - corner
+    away = (towards * normal).sum(-1, keepdim=True) < 0
     turned = torch.where(away, -normal, normal)  # K F 3
-    shade = irradiance(turned[:, None], camera.world_from_cam[:, :3, 2], lights)[:, 0]
     color = mesh.appearance.colors if isinstance(mesh.appearance, FaceColors) else torch.full_like(normal, PLAIN)
+    lit = shade(
+        color.expand_as(turned),
+        turned,
+        positions=corner.expand_as(turned),
+        towards_camera=towards,
+        forward=camera.world_from_cam[:, None, :3, 2].expand_as(turned),
+        lights=lights,
+        material=Lambert(),
+    )
     # Row 0 of every view is the background; the last column counts as coverage.
     table = normal.new_zeros(views, len(mesh.faces) + 1, 4)
-    table[:, 1:, :3] = (color * shade[..., None]).clamp(0, 1)
+    table[:, 1:, :3] = lit.clamp(0, 1)
     table[:, 1:, 3] = 1
     row = face + 1 + (torch.arange(views) * (len(mesh.faces) + 1))[:, None, None]
     n = OVERSAMPLING
