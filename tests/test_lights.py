@@ -90,7 +90,7 @@ def test_there_is_no_highlight_without_its_light():
     assert lit((0, 0, 1), (Ambient(0.3),), material).tolist() == pytest.approx([0.3] * 3)
     # From behind: the mirrored ray would point at this camera.
     behind = (Directional((1.0, 0.0, 0.2), 1.0),)
-    assert lit((0, 0, 1), behind, material, camera=(-5.0, 0.0, 1.0)).tolist() == [0, 0, 0]
+    assert lit((0, 0, 1), behind, material, camera=(5.0, 0.0, 1.0)).tolist() == [0, 0, 0]
 
 
 def test_a_highlight_is_sharper_with_more_shininess_and_as_bright_at_its_middle():
