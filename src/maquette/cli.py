@@ -39,6 +39,9 @@ COMMANDS = {
     "turntable": Command(
         "maquette.film", "TurntableConfig", "film_turntable", "film a shape from all sides: GIF, MP4, WebP"
     ),
+    "unproject": Command(
+        "maquette.data.unproject", "UnprojectConfig", "unproject_views", "RGB-D views to a coloured cloud"
+    ),
     "prepare synthetic": Command(
         "maquette.data.prepare.synthetic",
         "PrepareSynthetic",

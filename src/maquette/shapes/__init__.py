@@ -1,5 +1,9 @@
 """What a solid can be here, and what can be asked of any of them."""
 
+from maquette.shapes.clouds import thin, union
+from maquette.shapes.cubify import cubify
+from maquette.shapes.implicit import implicit_mesh, surface_mesh
+from maquette.shapes.laplacian import cotangent_weights, laplacian
 from maquette.shapes.mesh import (
     Appearance,
     FaceColors,
@@ -17,38 +21,90 @@ from maquette.shapes.mesh import (
     sample_faces,
     vertex_normals,
 )
+from maquette.shapes.parametric import Sphere, Superquadric, Surface, Torus, points_on
 from maquette.shapes.points import PointCloud
-from maquette.shapes.primitives import cube, ico_sphere, tetrahedron
+from maquette.shapes.primitives import (
+    cube,
+    cylinder,
+    ico_sphere,
+    plane,
+    superquadric,
+    tetrahedron,
+    torus,
+    uv_sphere,
+)
+from maquette.shapes.topology import (
+    Topology,
+    boundary_edges,
+    edges_of,
+    nonmanifold_edges,
+    topology_of,
+    vertex_neighbors,
+)
 from maquette.shapes.verbs import Shape, bounds, learning_from_world, sample, to_mesh, transform
+from maquette.shapes.volumes import Volume, points_to_volume, volume_at
+from maquette.shapes.voxelize import Filling, Interior, Shell, Solid, cube_around, voxelize
 from maquette.shapes.voxels import Voxels, cell_centers, cells_of_points
 
 __all__ = [
     "Appearance",
     "FaceColors",
     "FaceSamples",
+    "Filling",
+    "Interior",
     "Mesh",
     "PointCloud",
     "Shape",
+    "Shell",
+    "Solid",
+    "Sphere",
+    "Superquadric",
+    "Surface",
     "Texture",
+    "Topology",
+    "Torus",
     "VertexColors",
+    "Volume",
     "Voxels",
+    "boundary_edges",
     "bounds",
     "cell_centers",
     "cells_of_points",
     "check",
     "colors_at",
+    "cotangent_weights",
     "cube",
+    "cube_around",
+    "cubify",
+    "cylinder",
+    "edges_of",
     "face_areas",
     "face_normals",
     "ico_sphere",
+    "implicit_mesh",
     "interpolate",
+    "laplacian",
     "learning_from_world",
+    "nonmanifold_edges",
+    "plane",
+    "points_on",
+    "points_to_volume",
     "positions_at",
     "read_texture",
     "sample",
     "sample_faces",
+    "superquadric",
+    "surface_mesh",
     "tetrahedron",
+    "thin",
     "to_mesh",
+    "topology_of",
+    "torus",
     "transform",
+    "union",
+    "uv_sphere",
+    "vertex_neighbors",
     "vertex_normals",
+    "volume_at",
+    "voxelize",
 ]
