@@ -40,7 +40,7 @@ def raster_reference(
     """What `raster` means: every face against every pixel of its box, in pieces of bounded memory, in float64."""
     if len(faces):
         low, high = torch.aminmax(faces)
-        _check_range(int(low), int(high), vertices.shape[1])
+        check_range("raster", int(low), int(high), vertices.shape[1])
     index = torch.full((len(vertices), size[0] * size[1]), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
         edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
@@ -147,16 +147,17 @@ def raster_numba(
     bands = bands_of(len(vertices), size)
     corners, triangles = vertices.contiguous().numpy(), faces.contiguous().numpy()
     if len(faces):
-        _check_range(int(triangles.min()), int(triangles.max()), vertices.shape[1])
+        check_range("raster", int(triangles.min()), int(triangles.max()), vertices.shape[1])
     boxes = torch.empty(len(vertices), len(faces), 4, dtype=torch.int32).numpy()
     parallel(face_boxes, len(vertices) * len(faces), corners, triangles, *size, boxes)
     parallel(raster_bands, len(vertices) * bands, bands, corners, triangles, boxes, index.numpy(), chunks_per_thread=4)
     return index
 
 
-def _check_range(low: int, high: int, count: int) -> None:
+def check_range(name: str, low: int, high: int, count: int) -> None:
+    """An error of the function `name` unless vertex indices `low`..`high` are those of `count` vertices."""
     if low < 0 or high >= count:
-        raise ValueError(f"raster: faces name vertices {low}..{high} of {count}; make them index `vertices`")
+        raise ValueError(f"{name}: faces name vertices {low}..{high} of {count}; make them index `vertices`")
 
 
 def bands_of(views: int, size: tuple[int, int]) -> int:
