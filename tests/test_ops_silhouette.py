@@ -202,7 +202,7 @@ def test_a_disc_finds_the_place_and_the_size_of_another_from_its_silhouette():
         ((picture(middle, radius) - target) ** 2).sum().backward()
         optimizer.step()
     assert torch.allclose(middle, torch.tensor([27.0, 22.0], dtype=torch.float64), atol=0.05)
-    assert float(radius) == pytest.approx(13.0, abs=0.05)
+    assert radius.item() == pytest.approx(13.0, abs=0.05)
 
 
 def test_what_does_not_fit_is_refused():
