@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maquette.ops import nearest, nearest_reference
-from maquette.ops.nearest import nearest_numba
+from maquette.losses import chamfer
+from maquette.ops import nearest, nearest_both, nearest_ragged, nearest_reference
+from maquette.ops.nearest import nearest_both_numba, nearest_both_reference, nearest_numba
+from maquette.ops.splits import equal_splits
 
 NASTY = st.sampled_from(
     [0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, -1e38, 1e-45, float("nan"), float("inf"), float("-inf")]
@@ -61,7 +63,10 @@ def test_the_kernel_agrees_with_the_reference_to_the_last_index(dtype, sizes, la
         points = points * torch.linspace(-12, 3, m, dtype=dtype)[:, None].exp2()
     elif layout == "flat":
         queries[..., 1], points[..., 1] = 0, 0
-    assert torch.equal(nearest_numba(queries, points, k), nearest_reference(queries, points, k))
+    union = queries.flatten(0, 1), points.flatten(0, 1), equal_splits(2, n), equal_splits(2, m)
+    assert torch.equal(nearest_numba(*union, k), nearest_reference(*union, k))
+    for found, expected in zip(nearest_both_numba(*union), nearest_both_reference(*union), strict=True):
+        assert torch.equal(found, expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +77,40 @@ def test_the_kernel_agrees_with_the_reference_to_the_last_index(dtype, sizes, la
 )
 def test_numbers_that_are_not_finite_count_as_infinitely_far_in_both(queries, points, k):
     q, p, k = torch.tensor(queries), torch.tensor(points), min(k, len(points))
-    assert torch.equal(nearest_numba(q[None], p[None], k), nearest_reference(q[None], p[None], k))
+    union = q, p, equal_splits(1, len(q)), equal_splits(1, len(p))
+    assert torch.equal(nearest_numba(*union, k), nearest_reference(*union, k))
+
+
+def test_ragged_clouds_are_searched_as_each_one_alone_and_short_ones_are_filled_up():
+    sizes = [(5, 40), (0, 3), (70, 1), (2, 0), (33, 17), (1, 600)]
+    pairs = [(cloud(10 + i, n), cloud(20 + i, m)) for i, (n, m) in enumerate(sizes)]
+    query_splits, point_splits = (torch.tensor([0, *sizes_]).cumsum(0) for sizes_ in zip(*sizes, strict=True))
+    queries, points = (torch.cat(clouds) for clouds in zip(*pairs, strict=True))
+    for k in (1, 3):
+        found = nearest_ragged(queries, points, query_splits=query_splits, point_splits=point_splits, k=k)
+        for s, (q, p) in enumerate(pairs):
+            expected = torch.full((len(q), k), -1)
+            if len(p):
+                expected[:, : len(p)] = nearest(q, p, min(k, len(p))) + point_splits[s]
+            assert torch.equal(found[query_splits[s] : query_splits[s + 1]], expected)
+
+
+def test_both_ways_at_once_is_one_way_and_the_other():
+    a, b = cloud(11, 3, 90), cloud(12, 3, 170)
+    b_of_a, a_of_b = nearest_both(a, b)
+    assert torch.equal(b_of_a, nearest(a, b)[..., 0]) and torch.equal(a_of_b, nearest(b, a)[..., 0])
+
+
+def test_splits_that_do_not_cover_the_union_are_refused():
+    with pytest.raises(ValueError, match="query_splits runs 0, 4; it must rise from 0 to the number of queries, 5"):
+        nearest_ragged(cloud(0, 5), cloud(1, 5), query_splits=torch.tensor([0, 4]), point_splits=torch.tensor([0, 5]))
+
+
+def test_the_order_in_which_a_cloud_is_listed_does_not_change_its_chamfer_distance():
+    # Presorted, reversed and constant coordinates are what quickselect would stumble over.
+    a = torch.linspace(-1, 1, 5000)[:, None] * torch.tensor([1.0, 1e-3, 0.0])
+    b = cloud(13, 5000) * 0.1
+    assert torch.allclose(chamfer(a, b), chamfer(a.flip(0), b[torch.randperm(5000)]))
 
 
 def test_leading_axes_are_batches_and_strides_do_not_matter():
@@ -132,7 +170,8 @@ def test_calls_from_several_threads_at_once_do_not_disturb_each_other():
     torch.set_num_threads(2)
     try:
         pairs = [(cloud(i, 2, 200), cloud(i + 50, 2, 300)) for i in range(16)]
-        expected = [nearest_reference(q, p) for q, p in pairs]
+        union = equal_splits(2, 200), equal_splits(2, 300)
+        expected = [nearest_reference(q.flatten(0, 1), p.flatten(0, 1), *union).reshape(2, 200, 1) for q, p in pairs]
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda pair: nearest(*pair), pairs))
     finally:
@@ -141,4 +180,6 @@ def test_calls_from_several_threads_at_once_do_not_disturb_each_other():
 
 
 def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    torch.library.opcheck(torch.ops.maquette.nearest.default, (cloud(0, 2, 10), cloud(1, 2, 12), 2))
+    union = cloud(0, 20), cloud(1, 24), equal_splits(2, 10), equal_splits(2, 12)
+    torch.library.opcheck(torch.ops.maquette.nearest.default, (*union, 2))
+    torch.library.opcheck(torch.ops.maquette.nearest_both.default, union)

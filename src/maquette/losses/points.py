@@ -1,7 +1,7 @@
 """Losses between point sets. N and M points; nothing depends on N = M, nor on the size of the batch."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from maquette import ops
@@ -14,10 +14,16 @@ def squared_distances(
 
     The match is held fixed: gradients flow to the query and to the point it found.
     """
-    m = points.shape[-2]
-    index = ops.nearest(queries, points).reshape(-1, queries.shape[-2])
+    return _squared(queries, points, ops.nearest(queries, points)[..., 0])
+
+
+def _squared(
+    queries: Float[Tensor, "*batch N 3"], points: Float[Tensor, "*batch M 3"], match: Int[Tensor, "*batch N"]
+) -> Float[Tensor, "*batch N"]:
+    """Squared distances to the points matched."""
+    index = match.reshape(-1, queries.shape[-2])
     # One flat index_select: its backward on a CPU is far quicker than that of indexing or of an expanded gather.
-    index = index + m * torch.arange(len(index), device=index.device)[:, None]
+    index = index + points.shape[-2] * torch.arange(len(index), device=index.device)[:, None]
     found = points.reshape(-1, 3).index_select(0, index.reshape(-1)).reshape(queries.shape)
     return (queries - found).square().sum(-1)
 
@@ -31,4 +37,5 @@ def chamfer(a: Float[Tensor, "*batch N 3"], b: Float[Tensor, "*batch M 3"]) -> F
     """
     if a.shape[-2] == 0 or b.shape[-2] == 0:
         raise ValueError(f"chamfer: the sets have {a.shape[-2]} and {b.shape[-2]} points; give at least one each")
-    return squared_distances(a, b).mean(-1) + squared_distances(b, a).mean(-1)
+    b_of_a, a_of_b = ops.nearest_both(a, b)
+    return _squared(a, b, b_of_a).mean(-1) + _squared(b, a, a_of_b).mean(-1)

@@ -4,9 +4,10 @@ Both clouds are cut into leaves of LEAF neighbours. A leaf of queries is a packe
 meets each leaf in reach with its queries in the SIMD lanes. Bounds round as distances do, so nothing nearer, and
 nothing as near with a lower index, is cut off: the result is the reference's, whatever the clouds look like.
 
-A tree over n points has `ceil(n / LEAF)` leaves; leaf i holds slots `i LEAF .. i LEAF + LEAF - 1` of `order` (indices)
-and `sites` (coordinates, flat), and the last one repeats its last point. Node 1 is the root, the children of node i are
-2 i and 2 i + 1, and `boxes` holds low x y z and high x y z of each node.
+Clouds come as a disjoint union: rows `splits[s] .. splits[s + 1] - 1` are cloud s. Its tree has `ceil(n / LEAF)` leaves
+from `leaf_splits[s]` on; leaf i holds slots `i LEAF .. i LEAF + LEAF - 1` of `order` (indices in the cloud) and `sites`
+(coordinates, flat), and the last leaf repeats its last point. Node 1 is the root, the children of node i are 2 i and
+2 i + 1, and row `node_splits[s] + i` of `boxes` holds low x y z and high x y z of node i.
 """
 
 import math
@@ -18,46 +19,68 @@ LEAF = 16
 HALF = 8
 """Points a packet meets at a time: LLVM unrolls a loop of 8 and then fills the lanes; it does neither for 16."""
 
+NAME = np.uint64(0xFFFFFFFF)
+"""The lower half of a packed point is its index, the upper half its key."""
+
 
 @njit(nogil=True, cache=True)
-def select(keys, order, lo, hi, middle):
-    """Permute `lo..hi-1` of both arrays until no key before `middle` exceeds one after (Hoare's quickselect)."""
-    hi -= 1
-    while lo < hi:
-        a, b, c = keys[lo], keys[(lo + hi) // 2], keys[hi]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i, j = lo, hi
-        while i <= j:
-            while keys[i] < pivot:
-                i += 1
-            while keys[j] > pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                order[i], order[j] = order[j], order[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            hi = j
-        elif middle >= i:
-            lo = i
+def median(a, b, c):
+    return max(min(a, b), min(max(a, b), c))
+
+
+@njit(nogil=True, cache=True)
+def select(packed, lo, hi, middle):
+    """Permute `lo..hi-1` until nothing before `middle` exceeds anything after; all are different.
+
+    Quickselect with Lomuto's partition, which needs no branch: mispredicted ones would cost more than its swaps.
+    """
+    while hi - lo > 1:
+        step = (hi - lo) // 9
+        if step > 2:
+            m = lo + step // 2
+            pivot = median(
+                median(packed[m], packed[m + step], packed[m + 2 * step]),
+                median(packed[m + 3 * step], packed[m + 4 * step], packed[m + 5 * step]),
+                median(packed[m + 6 * step], packed[m + 7 * step], packed[m + 8 * step]),
+            )
         else:
-            return
+            pivot = median(packed[lo], packed[(lo + hi) // 2], packed[hi - 1])
+        j = lo
+        for i in range(lo, hi):
+            key = packed[i]
+            packed[i] = packed[j]
+            packed[j] = key
+            j += np.int64(key < pivot)
+        if middle < j:
+            hi = j
+        elif j > lo:
+            lo = j
+        else:  # the pivot is the least of them
+            for i in range(lo, hi):
+                if packed[i] == pivot:
+                    packed[i] = packed[lo]
+            packed[lo] = pivot
+            if middle == lo:
+                return
+            lo += 1
 
 
 @njit(nogil=True, cache=True)
 def plant(cloud, order, sites, boxes):
     """Build the tree of one cloud. A point that is not finite is moved to infinity, where nothing finds it."""
     n, leaves = cloud.shape[0], order.shape[0] // LEAF
+    kind = sites.dtype.type
     cloud = cloud.copy()
-    keys = np.empty(n, cloud.dtype)
+    packed = np.empty(n, np.uint64)
+    keys = np.empty(n, np.float32)  # they decide where a tree is cut, so their rounding costs nothing
+    bits = keys.view(np.uint32)
     stack = np.empty((64, 3), np.int64)
     inner = np.empty(leaves, np.int64)
     region = np.empty((boxes.shape[0], 6), cloud.dtype)
     region[1, :3] = np.inf
     region[1, 3:] = -np.inf
     for i in range(n):
-        order[i] = i
+        packed[i] = i
         if not (math.isfinite(cloud[i, 0]) and math.isfinite(cloud[i, 1]) and math.isfinite(cloud[i, 2])):
             cloud[i] = np.inf
             continue
@@ -70,12 +93,18 @@ def plant(cloud, order, sites, boxes):
     while top > 0:
         top -= 1
         node, first, last = stack[top, 0], stack[top, 1], stack[top, 2]
+        start, end = first * LEAF, min(last * LEAF, n)
         if last - first == 1:
-            for c in range(3):
-                low = high = cloud[order[first * LEAF], c]
-                for i in range(first * LEAF + 1, min(last * LEAF, n)):
-                    low, high = min(low, cloud[order[i], c]), max(high, cloud[order[i], c])
-                boxes[node, c], boxes[node, 3 + c] = low, high
+            x0 = y0 = z0 = kind(np.inf)
+            x1 = y1 = z1 = kind(-np.inf)
+            for i in range(start, end):
+                name = packed[i] & NAME
+                x, y, z = cloud[name, 0], cloud[name, 1], cloud[name, 2]
+                x0, y0, z0, x1, y1, z1 = min(x0, x), min(y0, y), min(z0, z), max(x1, x), max(y1, y), max(z1, z)
+                order[i] = name
+                sites[3 * i], sites[3 * i + 1], sites[3 * i + 2] = x, y, z
+            boxes[node, 0], boxes[node, 1], boxes[node, 2] = x0, y0, z0
+            boxes[node, 3], boxes[node, 4], boxes[node, 5] = x1, y1, z1
             continue
         inner[visited] = node
         visited += 1
@@ -84,13 +113,17 @@ def plant(cloud, order, sites, boxes):
             if region[node, 3 + c] - region[node, c] > region[node, 3 + axis] - region[node, axis]:
                 axis = c
         half = (first + last) // 2
-        start, middle, end = first * LEAF, half * LEAF, min(last * LEAF, n)
+        middle = half * LEAF
         for i in range(start, end):
-            keys[i] = cloud[order[i], axis]
-        select(keys, order, start, end, middle)
+            keys[i] = cloud[packed[i] & NAME, axis]
+        for i in range(start, end):
+            # Bits that sort as the numbers do: all of a negative one are turned, of a positive one the sign's only.
+            b = bits[i] ^ (np.uint32(np.int32(bits[i]) >> 31) | np.uint32(0x80000000))
+            packed[i] = (np.uint64(b) << np.uint64(32)) | (packed[i] & NAME)
+        select(packed, start, end, middle)
         region[2 * node] = region[node]
         region[2 * node + 1] = region[node]
-        region[2 * node, 3 + axis] = region[2 * node + 1, axis] = keys[middle]
+        region[2 * node, 3 + axis] = region[2 * node + 1, axis] = cloud[packed[middle] & NAME, axis]
         stack[top, 0], stack[top, 1], stack[top, 2] = 2 * node, first, half
         stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2] = 2 * node + 1, half, last
         top += 2
@@ -101,20 +134,31 @@ def plant(cloud, order, sites, boxes):
             boxes[node, 3 + c] = max(boxes[2 * node, 3 + c], boxes[2 * node + 1, 3 + c])
     for i in range(n, order.shape[0]):
         order[i] = order[n - 1]
-    for i in range(order.shape[0]):
         for c in range(3):
-            sites[3 * i + c] = cloud[order[i], c]
+            sites[3 * i + c] = sites[3 * (n - 1) + c]
 
 
 @njit(nogil=True, cache=True)
-def plant_both(lo, hi, a, a_order, a_sites, a_boxes, b, b_order, b_sites, b_boxes):
-    """Build trees `lo..hi-1`: those of the batch `a` first, then those of `b`."""
+def plant_cloud(s, clouds, splits, leaf_splits, node_splits, order, sites, boxes):
+    if splits[s] < splits[s + 1]:
+        first, last = leaf_splits[s] * LEAF, leaf_splits[s + 1] * LEAF
+        plant(
+            clouds[splits[s] : splits[s + 1]],
+            order[first:last],
+            sites[3 * first : 3 * last],
+            boxes[node_splits[s] : node_splits[s + 1]],
+        )
+
+
+@njit(nogil=True, cache=True)
+def plant_both(lo, hi, a, b):
+    """Build trees `lo..hi-1`: those of the clouds `a` first, then those of `b`."""
+    count = a[1].shape[0] - 1
     for item in range(lo, hi):
-        if item < a.shape[0]:
-            plant(a[item], a_order[item], a_sites[item], a_boxes[item])
+        if item < count:
+            plant_cloud(item, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
         else:
-            i = item - a.shape[0]
-            plant(b[i], b_order[i], b_sites[i], b_boxes[i])
+            plant_cloud(item - count, b[0], b[1], b[2], b[3], b[4], b[5], b[6])
 
 
 @njit(nogil=True, cache=True)
@@ -193,13 +237,11 @@ def apart(x0, y0, z0, x1, y1, z1, boxes, node):
 
 
 @njit(nogil=True, cache=True)
-def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes, indices):
-    """Packets `lo..hi-1` of the flattened batch look for their nearest points.
-
-    `queries` is the order of the queries in their tree, `m` counts the points.
-    """
-    n, k = indices.shape[1], indices.shape[2]
-    packets, leaves = queries.shape[1] // LEAF, point_order.shape[1] // LEAF
+def walk(lo, hi, queries, points, indices):
+    """Packets `lo..hi-1` of all clouds look for their nearest points; what is not there has index -1."""
+    _, query_splits, packet_splits, _, query_order, query_sites, _ = queries
+    _, point_splits, leaf_splits, node_splits, point_order, point_sites, point_boxes = points
+    k = indices.shape[1]
     kind = query_sites.dtype.type
     lanes = np.empty(4 * LEAF, query_sites.dtype)
     slots = np.empty(LEAF, np.int32)
@@ -207,15 +249,18 @@ def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes,
     names = np.empty((LEAF, k), np.int32)
     stack = np.empty((64, 3), np.int64)
     bounds = np.empty(64, query_sites.dtype)
-    for item in range(lo, hi):
-        b = item // packets
-        packet = item - b * packets
-        sites, order, boxes = point_sites[b], point_order[b], point_boxes[b]
+    s = np.searchsorted(packet_splits, lo, side="right") - 1
+    for packet in range(lo, hi):
+        while packet >= packet_splits[s + 1]:
+            s += 1
+        leaves, m = leaf_splits[s + 1] - leaf_splits[s], point_splits[s + 1] - point_splits[s]
+        order, sites = point_order[leaf_splits[s] * LEAF :], point_sites[3 * leaf_splits[s] * LEAF :]
+        boxes = point_boxes[node_splits[s] :]
         x0 = y0 = z0 = kind(np.inf)
         x1 = y1 = z1 = kind(-np.inf)
         for lane in range(LEAF):
             at = 3 * (packet * LEAF + lane)
-            x, y, z = query_sites[b, at], query_sites[b, at + 1], query_sites[b, at + 2]
+            x, y, z = query_sites[at], query_sites[at + 1], query_sites[at + 2]
             x0, y0, z0, x1, y1, z1 = min(x0, x), min(y0, y), min(z0, z), max(x1, x), max(y1, y), max(z1, z)
             lanes[lane], lanes[LEAF + lane], lanes[2 * LEAF + lane] = x, y, z
             lanes[3 * LEAF + lane] = np.inf if x < np.inf else -1  # a query that is not finite reaches nothing
@@ -225,7 +270,7 @@ def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes,
         worst = kind(np.inf)
         stack[0, 0], stack[0, 1], stack[0, 2] = 1, 0, leaves
         bounds[0] = 0
-        top = 1
+        top = np.int64(m > 0)
         while top > 0:
             top -= 1
             if not bounds[top] <= worst:
@@ -252,21 +297,24 @@ def walk(lo, hi, queries, query_sites, m, point_order, point_sites, point_boxes,
             stack[left, 0], stack[left, 1], stack[left, 2] = 2 * node, first, half
             stack[right, 0], stack[right, 1], stack[right, 2] = 2 * node + 1, half, last
             top += 2
-        for lane in range(min(LEAF, n - packet * LEAF)):
-            row = indices[b, queries[b, packet * LEAF + lane]]
-            if k == 1:
+        first = (packet - packet_splits[s]) * LEAF
+        for lane in range(min(LEAF, query_splits[s + 1] - query_splits[s] - first)):
+            row = indices[query_splits[s] + query_order[packet * LEAF + lane]]
+            if m == 0:
+                row[:] = -1
+            elif k == 1:
                 row[0] = slots[lane]
             else:
-                fill(row, names[lane])
+                fill(row, names[lane], m)
 
 
 @njit(nogil=True, cache=True)
-def fill(row, names):
-    """Copy the neighbours found; points at no finite distance follow, in the order of their indices."""
+def fill(row, names, m):
+    """Copy the neighbours found; the rest of the m points follow in the order of their indices, then -1."""
     spare = 0
     for i in range(len(row)):
         row[i] = names[i]
-        while row[i] < 0:
+        while row[i] < 0 and spare < m:
             taken = False
             for j in range(i):
                 taken |= row[j] == spare
