@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from maquette import transforms
-from maquette.losses import chamfer, edges_of, laplacian_uniform, occupancy_bce
-from maquette.shapes import Mesh, Voxels, transform
+from maquette.losses import chamfer, laplacian_uniform, occupancy_bce
+from maquette.shapes import Mesh, Voxels, topology_of, transform
 
 TETRAHEDRON = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 TETRAHEDRON_FACES = torch.tensor([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
@@ -83,15 +83,6 @@ def test_chamfer_refuses_an_empty_set():
         chamfer(torch.rand(4, 3), torch.rand(0, 3))
 
 
-def test_a_tetrahedron_has_six_edges():
-    expected = torch.tensor([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
-    assert torch.equal(edges_of(TETRAHEDRON_FACES), expected)
-
-
-def test_an_edge_from_a_vertex_to_itself_is_no_edge():
-    assert torch.equal(edges_of(torch.tensor([[1, 1, 2]])), torch.tensor([[1, 2]]))
-
-
 def test_laplacian_of_a_regular_tetrahedron_is_four_thirds_of_its_radius():
     # The other three corners average to -v/3, so |-v/3 - v| = 4/3 |v| at every vertex, and |v| = sqrt 3.
     value = laplacian_uniform(Mesh(TETRAHEDRON, TETRAHEDRON_FACES))
@@ -129,12 +120,12 @@ def test_laplacian_scales_with_length_and_ignores_rigid_motion_and_vertex_order(
     torch.testing.assert_close(laplacian_uniform(Mesh(mesh.vertices[order], order.argsort()[mesh.faces])), expected)
 
 
-def test_laplacian_of_a_batch_with_given_edges_is_laplacian_one_by_one():
+def test_laplacian_of_a_batch_with_given_topology_is_laplacian_one_by_one():
     vertices = torch.rand(2, 3, 4, 3)
-    edges = edges_of(TETRAHEDRON_FACES)
+    topology = topology_of(TETRAHEDRON_FACES)
     single = [[laplacian_uniform(Mesh(v, TETRAHEDRON_FACES)) for v in row] for row in vertices]
     expected = torch.stack([torch.stack(row) for row in single])
-    torch.testing.assert_close(laplacian_uniform(Mesh(vertices, TETRAHEDRON_FACES), edges), expected)
+    torch.testing.assert_close(laplacian_uniform(Mesh(vertices, TETRAHEDRON_FACES), topology), expected)
 
 
 def test_laplacian_has_the_gradient_of_its_value():
