@@ -14,14 +14,16 @@ os.environ["MPLBACKEND"] = "Agg"
 import jaxtyping
 import torch
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels run in Python, on tensors of the CPU
+
 SOURCE = Path(__file__).parents[1] / "src" / "maquette"
 
 
 def kernel_modules() -> set[str]:
-    """Modules that import numba at the top: the hook's wrappers are not Python that numba can compile."""
-    files = [
-        file for file in SOURCE.rglob("*.py") if re.search(r"^(from|import) numba", file.read_text(), re.MULTILINE)
-    ]
+    """Modules of numba's or Triton's kernels: the hook's wrappers are not Python that either can compile."""
+    kernels = re.compile(r"^(from|import) (numba|triton)", re.MULTILINE)
+    files = [file for file in SOURCE.rglob("*.py") if kernels.search(file.read_text())]
     return {".".join(("maquette", *file.relative_to(SOURCE).with_suffix("").parts)) for file in files}
 
 

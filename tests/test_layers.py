@@ -39,12 +39,13 @@ LAYERS = (
 """From the ground up: a module imports from its own layer and from those before it."""
 
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
-HEAVY = {"trimesh", "igl", "skimage", "plotly", "matplotlib", "av", "imageio", "tensorboard", "rich", "tyro", "numba"}
+HEAVY = {"trimesh", "igl", "skimage", "plotly", "matplotlib", "av", "imageio", "tensorboard", "rich", "tyro", "numba", "triton"}
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {
     "rich": lambda module: module == "maquette.console",
     "tyro": lambda module: module in PROGRAMS,
     "numba": lambda module: "@njit" in source_of(module),
+    "triton": lambda module: "@triton.jit" in source_of(module),
 }
 
 FORBIDDEN = {"torchvision", "timm", "pickle", "dill", "joblib", "cloudpickle", "open3d", "cv2", "pytorch3d"}

@@ -166,6 +166,21 @@ def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tenso
     return (nearest_both_numba if compiled else nearest_both_reference)(queries, points, query_splits, point_splits)
 
 
+@torch.library.impl("maquette::nearest", "CUDA")
+def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor, k: int) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return nearest_reference(queries, points, query_splits, point_splits, k)
+    from maquette.ops.nearest_triton import nearest_triton
+
+    return nearest_triton(queries, points, query_splits, point_splits, k)
+
+
+@torch.library.impl("maquette::nearest_both", "CUDA")
+def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor) -> tuple[Tensor, Tensor]:
+    found = _nearest(queries, points, query_splits, point_splits, 1)
+    return found[:, 0], _nearest(points, queries, point_splits, query_splits, 1)[:, 0]
+
+
 Forest = tuple[np.ndarray, ...]
 """Search trees of a union: clouds, splits, leaf_splits, node_splits, order, sites, boxes (see nearest_numba.py)."""
 

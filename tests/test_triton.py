@@ -1,0 +1,31 @@
+"""The kernels for GPUs, run by Triton's interpreter where there is none, against the references."""
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="Triton is made for Linux only; its kernels are checked there")
+
+from maquette.ops import nearest_reference
+from maquette.ops.nearest_triton import nearest_triton
+
+
+def cloud(seed, n):
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def kernels_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+def test_nearest_agrees_with_its_reference_on_ragged_clouds(k, layout, kernels_device):
+    queries, points = cloud(0, 90), cloud(1, 330)
+    if layout == "lattice":
+        queries, points = (2 * queries).round(), (2 * points).round()
+    elif layout == "not finite":
+        queries[::7, 1], points[::3, 2], points[1::9, 0] = torch.nan, torch.inf, torch.nan
+    splits = torch.tensor([0, 70, 70, 90]), torch.tensor([0, 300, 328, 330])
+    union = queries.to(kernels_device), points.to(kernels_device), *splits
+    assert torch.equal(nearest_triton(*union, k), nearest_reference(*union, k))
