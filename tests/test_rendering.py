@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maquette.camera import Camera, orbit, pixel_centers
-from maquette.rendering import Ambient, Directional, Headlight, antialiased, render, turntable
+from maquette.rendering import Ambient, Directional, Headlight, Look, antialiased, render, turntable
 from maquette.shapes import FaceColors, Mesh, PointCloud, Texture, VertexColors, Voxels, cube, ico_sphere
 
 FLAT = (Ambient(1.0),)
@@ -337,7 +337,7 @@ def test_what_cannot_be_rendered_says_why():
 
 
 def test_a_turntable_frames_the_whole_shape_in_every_picture():
-    frames = turntable(cube(3.0), frames=5, size=(24, 32), background=(0.0, 0.0, 1.0))
+    frames = turntable(cube(3.0), frames=5, size=(24, 32), look=Look(background=(0.0, 0.0, 1.0)))
     assert frames.shape == (5, 24, 32, 3)
     border = torch.cat([frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]], 1)
     assert torch.allclose(border, torch.tensor([0.0, 0.0, 1.0]).expand_as(border), atol=1e-6)
@@ -349,7 +349,9 @@ def test_a_turntable_starts_at_the_front_and_turns_towards_plus_x():
     colors = torch.zeros(12, 3)
     colors[2:4, 0] = 1.0  # +x
     colors[10:12, 1] = 1.0  # +z, the front
-    frames = turntable(cube().with_appearance(FaceColors(colors)), frames=4, size=(16, 16), elevation=0.0, lights=FLAT)
+    frames = turntable(
+        cube().with_appearance(FaceColors(colors)), frames=4, size=(16, 16), elevation=0.0, look=Look(lights=FLAT)
+    )
     assert torch.allclose(frames[0, 8, 8], torch.tensor([0.0, 1.0, 0.0]), atol=1e-6)
     assert torch.allclose(frames[1, 8, 8], torch.tensor([1.0, 0.0, 0.0]), atol=1e-6)
 

@@ -35,7 +35,7 @@ from maquette.masks import Mask, cut_out, foreground
 from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
 from maquette.models.runs import Run, load_run
 from maquette.page import Card, Failure, solid_of, write_page
-from maquette.rendering import Ambient, Directional, Headlight, render, turntable
+from maquette.rendering import Ambient, Directional, Headlight, Look, render, turntable
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
 from maquette.texturing import subdivided, textured, textured_points
 
@@ -394,7 +394,7 @@ def _write_one(
 
 def _film(shape: Mesh | PointCloud, path: Path, frames: int) -> Float[Tensor, "T H W 3"]:
     """The turntable, written to `path`, of about three seconds a turn."""
-    film = turntable(shape, frames=frames, lights=GENTLE)
+    film = turntable(shape, frames=frames, look=Look(lights=GENTLE))
     save_video(film, path, fps=max(1, min(15, frames // 3)))
     return film
 
