@@ -1,6 +1,6 @@
-"""Which disc each pixel sees.
+"""Which disc, or discs, each pixel sees.
 
-B views, N discs, H W pixels; pixel (row, column) = (y, x) has its centre at (x + 0.5, y + 0.5).
+B views, N discs, H W pixels, K layers; pixel (row, column) = (y, x) has its centre at (x + 0.5, y + 0.5).
 Only indices come out: depth and colour are torch's business, so autograd sees them.
 """
 
@@ -27,30 +27,76 @@ def raster_discs(
     return _raster_discs(centers.detach(), radii.detach(), *size)
 
 
+def raster_discs_layers(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int], *, layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """The `layers` front-most discs that cover each pixel's centre, nearest first, -1 after the last.
+
+    What a disc covers is told by `raster_discs`, whose answer is the first layer. Of equally near discs the lowest
+    comes first. The number of discs over a pixel has no limit; those behind the last layer are left out.
+    """
+    if min(size) < 1:
+        raise ValueError(f"raster_discs_layers: size {size}; give (height, width) of at least one pixel")
+    if layers < 1:
+        raise ValueError(f"raster_discs_layers: layers is {layers}; ask for at least one")
+    return _raster_discs_layers(centers.detach(), radii.detach(), *size, layers)
+
+
 def raster_discs_reference(
     centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
     """What `raster_discs` means: every disc against every pixel of its box, in float64."""
     index = torch.full((len(centers), size[0] * size[1]), -1, dtype=torch.int64, device=centers.device)
-    limit = torch.tensor([size[1], size[1], size[0], size[0]], device=centers.device)
     for b, (center, r) in enumerate(zip(centers.double(), radii.double(), strict=True)):
-        cx, cy, depth = center.unbind(-1)
-        bounds = torch.stack([cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1], 1)
-        usable = (depth > 0) & depth.isfinite() & (r >= 0) & ~bounds.isnan().any(1)
-        boxes = torch.where(usable[:, None], bounds, 0.0).clamp(min=torch.zeros(4).to(limit), max=limit).long()
-        boxes[:, 1::2] = (boxes[:, 1::2] + 1).minimum(limit[1::2])
-        boxes = torch.where(usable[:, None], boxes, 0)
         nearness = torch.full((index.shape[1],), -torch.inf, dtype=torch.float64, device=index.device)
-        for disc, y, x in pixels_of(boxes):
-            dx, dy = x + 0.5 - cx[disc], y + 0.5 - cy[disc]
-            inside = dx * dx + dy * dy <= r[disc] * r[disc]
-            keep_nearest(index[b], nearness, disc[inside], (y * size[1] + x)[inside], -depth[disc[inside]])
+        for disc, pixel in _covered(center, r, size):
+            keep_nearest(index[b], nearness, disc, pixel, -center[disc, 2])
     return index.reshape(-1, *size)
+
+
+def raster_discs_layers_reference(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int], *, layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """What `raster_discs_layers` means: pairs of a disc and a pixel, sorted by pixel, depth and disc, in float64."""
+    index = torch.full((len(centers), size[0] * size[1], layers), -1, dtype=torch.int64, device=centers.device)
+    for b, (center, r) in enumerate(zip(centers.double(), radii.double(), strict=True)):
+        for disc, pixel in _covered(center, r, size):
+            # The pixels met, with what is already in their layers: those discs are lower, and stay first among equals.
+            met, place = pixel.unique(return_inverse=True)
+            row, layer = (index[b, met] >= 0).nonzero(as_tuple=True)
+            row, disc = torch.cat([row, place]), torch.cat([index[b, met[row], layer], disc])
+            order = center[disc, 2].argsort(stable=True)
+            order = order[row[order].argsort(stable=True)]
+            row, disc = row[order], disc[order]
+            first = torch.searchsorted(row, torch.arange(len(met), device=row.device))
+            rank = torch.arange(len(row), device=row.device) - first[row]
+            kept = rank < layers
+            index[b, met[row[kept]], rank[kept]] = disc[kept]
+    return index.reshape(-1, *size, layers)
+
+
+def _covered(center: Float[Tensor, "N 3"], r: Float[Tensor, " N"], size: tuple[int, int]):
+    """Pieces of bounded size of all pairs (disc, flat pixel) where the disc covers the pixel's centre, by disc."""
+    cx, cy, depth = center.unbind(-1)
+    limit = torch.tensor([size[1], size[1], size[0], size[0]], device=center.device)
+    bounds = torch.stack([cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1], 1)
+    usable = (depth > 0) & depth.isfinite() & (r >= 0) & ~bounds.isnan().any(1)
+    boxes = torch.where(usable[:, None], bounds, 0.0).clamp(min=torch.zeros(4).to(limit), max=limit).long()
+    boxes[:, 1::2] = (boxes[:, 1::2] + 1).minimum(limit[1::2])
+    boxes = torch.where(usable[:, None], boxes, 0)
+    for disc, y, x in pixels_of(boxes):
+        dx, dy = x + 0.5 - cx[disc], y + 0.5 - cy[disc]
+        inside = dx * dx + dy * dy <= r[disc] * r[disc]
+        yield disc[inside], (y * size[1] + x)[inside]
 
 
 # Not `custom_op`: its first call imports torch's compiler, which takes as long as importing torch.
 torch.library.define("maquette::raster_discs", "(Tensor centers, Tensor radii, int height, int width) -> Tensor")
+torch.library.define(
+    "maquette::raster_discs_layers", "(Tensor centers, Tensor radii, int height, int width, int layers) -> Tensor"
+)
 _raster_discs = torch.ops.maquette.raster_discs.default
+_raster_discs_layers = torch.ops.maquette.raster_discs_layers.default
 
 
 @torch.library.impl("maquette::raster_discs", "CompositeExplicitAutograd")
@@ -69,6 +115,23 @@ def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
     return (raster_discs_reference if reference else raster_discs_numba)(centers, radii, (height, width))
 
 
+@torch.library.impl("maquette::raster_discs_layers", "CompositeExplicitAutograd")
+def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> Tensor:
+    return raster_discs_layers_reference(centers, radii, (height, width), layers=layers)
+
+
+@torch.library.register_fake("maquette::raster_discs_layers")
+def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> Tensor:
+    return centers.new_empty((centers.shape[0], height, width, layers), dtype=torch.int64)
+
+
+@torch.library.impl("maquette::raster_discs_layers", "CPU")
+def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> Tensor:
+    reference = importlib.util.find_spec("numba") is None
+    run = raster_discs_layers_reference if reference else raster_discs_layers_numba
+    return run(centers, radii, (height, width), layers=layers)
+
+
 def raster_discs_numba(
     centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
@@ -79,4 +142,19 @@ def raster_discs_numba(
     bands = bands_of(len(centers), size)
     arrays = centers.contiguous().numpy(), radii.contiguous().numpy(), index.numpy()
     parallel(disc_bands, len(centers) * bands, bands, *arrays, chunks_per_thread=4)
+    return index
+
+
+def raster_discs_layers_numba(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int], *, layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """The compiled kernel behind `raster_discs_layers` on the CPU: discs fill the layers in the order of their depth."""
+    from maquette.ops.raster_discs_numba import disc_layers
+
+    index = torch.empty(len(centers), *size, layers, dtype=torch.int64)
+    bands = bands_of(len(centers), size)
+    order = centers[..., 2].argsort(dim=1, stable=True)
+    sorted_centers = centers.gather(1, order[..., None].expand(-1, -1, 3)).numpy()
+    arrays = sorted_centers, radii.gather(1, order).numpy(), order.numpy(), index.numpy()
+    parallel(disc_layers, len(centers) * bands, bands, *arrays, chunks_per_thread=4)
     return index
