@@ -58,7 +58,8 @@ def _overlap(corners: Float[Tensor, "P 3 3"], centers: Float[Tensor, "P 3"]) -> 
     points, middle = corners.unbind(1), centers.unbind(-1)
     (ax, ay, az), (bx, by, bz) = (points[1] - points[0]).unbind(-1), (points[2] - points[1]).unbind(-1)
     normal = (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
-    offset = sum(n * (point - center) for n, point, center in zip(normal, points[0].unbind(-1), middle, strict=True))
+    dx, dy, dz = (points[0] - centers).unbind(-1)
+    offset = normal[0] * dx + normal[1] * dy + normal[2] * dz
     touched = offset.abs() <= (normal[0].abs() + normal[1].abs() + normal[2].abs()) * 0.5
     for k in range(3):
         edge = (points[(k + 1) % 3] - points[k]).unbind(-1)

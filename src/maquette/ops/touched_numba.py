@@ -1,4 +1,4 @@
-"""Triangles against the cells of their boxes on the CPU: the reference's tests, those that hold for a whole row first."""
+"""Triangles against the cells of their boxes on the CPU: the tests of the reference, those of a whole row first."""
 
 import math
 

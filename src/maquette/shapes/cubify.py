@@ -34,7 +34,9 @@ def cubify(voxels: Voxels, threshold: float = 0.5) -> Mesh:
     dtype = occupancy.dtype if occupancy.is_floating_point() else torch.float32
     cells = torch.tensor([width, height, depth], dtype=dtype, device=occupancy.device)
     in_cube = Mesh(places / cells - 0.5, quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
-    return transform(in_cube, voxels.world_from_grid)
+    moved = transform(in_cube, voxels.world_from_grid)
+    assert isinstance(moved, Mesh)
+    return moved
 
 
 def _sides(full: Bool[Tensor, "Z Y X"], axis: int) -> Int64[Tensor, "Q 4 3"]:

@@ -23,7 +23,7 @@ class Volume:
     """Weights of the points; over all cells, the number of points in the cube."""
 
     def mean(self, least: float = 1e-4) -> Float[Tensor, "*batch Z Y X C"]:
-        """The weighted mean of the features; it fades to 0 below a density of `least`, where it would divide by nothing."""
+        """The weighted mean of the features; it fades to 0 where the density is below `least`."""
         return self.sums / self.density.clamp(min=least)[..., None]
 
 
@@ -73,19 +73,18 @@ def volume_at(
             f"volume_at: the volume is {tuple(volume.shape)}, {volume.dtype} on {volume.device}, the points "
             f"{tuple(points.shape)}, {points.dtype} on {points.device}; give both the same batch, type and device"
         )
-    size, channels = volume.shape[-4:-1], volume.shape[-1]
-    if min(size) < 1:
-        raise ValueError(f"volume_at: the volume has {tuple(size)} cells; give at least one along each axis")
+    size = _size("volume_at", (volume.shape[-4], volume.shape[-3], volume.shape[-2]))
+    channels, cells = volume.shape[-1], size[0] * size[1] * size[2]
     places, inside = _places(points, size)
     flat = volume.reshape(-1, channels)
     total = flat.new_zeros(places.shape[:-1].numel(), channels)
     for index, weight in _around(places, size):
-        total = total + flat.index_select(0, _in_batch(index, size.numel())) * weight.reshape(-1, 1)
+        total = total + flat.index_select(0, _in_batch(index, cells)) * weight.reshape(-1, 1)
     return torch.where(inside[..., None], total.reshape(*points.shape[:-1], channels), 0.0)
 
 
 def _size(name: str, resolution: int | tuple[int, int, int]) -> tuple[int, int, int]:
-    size = (resolution,) * 3 if isinstance(resolution, int) else resolution
+    size = (resolution, resolution, resolution) if isinstance(resolution, int) else resolution
     if min(size) < 1:
         raise ValueError(f"{name}: resolution is {resolution}; give at least one cell along each axis")
     return size

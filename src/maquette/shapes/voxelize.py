@@ -68,7 +68,7 @@ def voxelize(
     in_cells = mesh.with_vertices(cells.clamp(0, resolution))
     touched = torch.zeros_like(occupancy, dtype=torch.bool)
     if not isinstance(filling, Interior):
-        touched = ops.touched_cells(in_cells.corners(), (resolution,) * 3)
+        touched = ops.touched_cells(in_cells.corners(), (resolution, resolution, resolution))
     if not isinstance(filling, Shell):
         around = (used / resolution - 0.5).cpu().numpy()
         in_cube = in_cells.with_vertices(cells / resolution - 0.5)
