@@ -1,8 +1,10 @@
 """What a solid can be here, and what can be asked of any of them."""
 
+from maquette.shapes.closest import closest_points
 from maquette.shapes.clouds import thin, union
 from maquette.shapes.cubify import cubify
 from maquette.shapes.implicit import implicit_mesh, surface_mesh
+from maquette.shapes.inside import is_inside, signed_distance, winding_number
 from maquette.shapes.laplacian import cotangent_weights, laplacian
 from maquette.shapes.mesh import (
     Appearance,
@@ -84,6 +86,7 @@ __all__ = [
     "cell_centers",
     "cells_of_points",
     "check",
+    "closest_points",
     "colors_at",
     "cotangent_weights",
     "cube",
@@ -96,6 +99,7 @@ __all__ = [
     "ico_sphere",
     "implicit_mesh",
     "interpolate",
+    "is_inside",
     "laplacian",
     "learning_from_world",
     "loop_limit",
@@ -111,6 +115,7 @@ __all__ = [
     "refined",
     "sample",
     "sample_faces",
+    "signed_distance",
     "smooth",
     "smooth_taubin",
     "subdivide",
@@ -130,4 +135,5 @@ __all__ = [
     "vertex_normals",
     "volume_at",
     "voxelize",
+    "winding_number",
 ]
