@@ -20,7 +20,7 @@ FLAT = 1e-20
 """A face is its edges when the squared sine between two of them is below this: what it has of a plane is rounding."""
 
 SHRINK = 1 - 2.0**-40
-"""The distance to a face counts at least as the one to its box times this, which lets a search cut boxes off exactly."""
+"""The distance to a face counts at least as that to its box times this, so that a search cuts boxes off exactly."""
 
 
 def nearest_face(

@@ -1,7 +1,8 @@
 """A tree of boxes over faces or points on the CPU, which searches walk: neighbours share a leaf.
 
-A tree over n items has `ceil(n / leaf)` leaves; leaf i holds places `i leaf .. i leaf + leaf - 1` of `order`, which names
-items. Node 1 is the root, the children of node i are 2 i and 2 i + 1, and `nodes` holds low x y z and high x y z of each.
+A tree over n items has `ceil(n / leaf)` leaves; leaf i holds places `i leaf .. i leaf + leaf - 1` of `order`, which
+names items. Node 1 is the root, the children of node i are 2 i and 2 i + 1, and `nodes` holds low x y z and high x y z
+of each.
 """
 
 import math

@@ -15,7 +15,7 @@ from torch import Tensor
 from maquette import ops
 from maquette.camera import Camera, look_at
 from maquette.data.dataset import Truth
-from maquette.shapes import Mesh, cell_centers, face_areas, face_normals, positions_at, sample_faces
+from maquette.shapes import Mesh, cell_centers, face_areas, face_normals, is_inside, positions_at, sample_faces
 
 RESOLUTION = 32
 """Cells along each edge of the voxel cube."""
@@ -48,7 +48,9 @@ def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
     dense = math.ceil(float(face_areas(mesh).double().sum()) * RESOLUTION**2 * PER_CELL)
     everywhere = positions_at(mesh, sample_faces(mesh, min(dense, 1_000_000), generator=generator)).double().numpy()
     voxels = solid_cells(
-        lambda centers: np.abs(winding_number(mesh, centers)) > 0.5, cells_touched(everywhere, RESOLUTION), everywhere
+        lambda centers: is_inside(mesh, torch.from_numpy(centers)).numpy(),
+        cells_touched(everywhere, RESOLUTION),
+        everywhere,
     )
     labels = np.zeros(n, dtype=np.int16)
     return Truth(points, normals, labels, ("surface",), without_cavities(voxels)), warnings
@@ -90,18 +92,8 @@ def outer_points(
     return points.numpy()[index], normals.numpy()[index], warnings
 
 
-def winding_number(mesh: Mesh, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, " N"]:
-    """How often the surface goes round each point: 1 inside a closed surface, 2 inside two of them, -1 inside out."""
-    import igl
-
-    vertices = np.ascontiguousarray(mesh.vertices.numpy(), dtype=np.float64)
-    faces = np.ascontiguousarray(mesh.faces.numpy())
-    return np.asarray(igl.fast_winding_number(vertices, faces, np.ascontiguousarray(points)))
-
-
 def _outside(mesh: Mesh, points: Float[Tensor, "N 3"]) -> Bool[Tensor, " N"]:
-    # The absolute value: a model that is inside out is solid, too.
-    return torch.from_numpy(np.abs(winding_number(mesh, points.double().numpy())) < 0.5)
+    return ~is_inside(mesh, points)
 
 
 def _looks() -> Camera:
