@@ -23,6 +23,7 @@ LAYERS = (
     "metrics",
     "io",
     "masks",
+    "checkpoints",
     "alignment",
     "texturing",
     "page",
@@ -32,6 +33,7 @@ LAYERS = (
     "evaluate",
     "reconstruct",
     "film",
+    "inspection",
     "weights",
     "cli",
     "__main__",
@@ -39,7 +41,20 @@ LAYERS = (
 """From the ground up: a module imports from its own layer and from those before it."""
 
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
-HEAVY = {"trimesh", "igl", "skimage", "plotly", "matplotlib", "av", "imageio", "tensorboard", "rich", "tyro", "numba", "triton"}
+HEAVY = {
+    "trimesh",
+    "igl",
+    "skimage",
+    "plotly",
+    "matplotlib",
+    "av",
+    "imageio",
+    "tensorboard",
+    "rich",
+    "tyro",
+    "numba",
+    "triton",
+}
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {
     "rich": lambda module: module == "maquette.console",

@@ -19,11 +19,12 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.checkpoints import load_checkpoint, restore_moments, save_checkpoint
 from maquette.data.batches import fixed_batch, training_batch
 from maquette.data.dataset import open_dataset
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
-from maquette.io.atomic import atomic_path, write_json, write_text
+from maquette.io.atomic import write_json, write_text
 from maquette.models import (
     MeshConfig,
     PointsConfig,
@@ -311,46 +312,22 @@ def _on_cpu(shape):
 
 
 def save_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Everything that step `step` needs, in one file, so that no two files can be of different steps."""
-    from safetensors.torch import save_file
-
-    tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    for index, slot in optimizer.state_dict()["state"].items():
-        for name, value in slot.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    with atomic_path(out / "state.safetensors") as path:
-        save_file(tensors, path, metadata={"step": str(step)})
+    save_checkpoint(out / "state.safetensors", model.state_dict(), optimizer, step)
 
 
 def load_state(out: Path, model: SingleView, optimizer: torch.optim.Optimizer) -> int:
     """Fill model and optimizer from the checkpoint; returns the number of steps done."""
-    from safetensors import SafetensorError, safe_open
-
     path = out / "state.safetensors"
-    try:
-        with safe_open(path, framework="pt") as file:
-            step = int(file.metadata()["step"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise OSError(f"{path}: not a checkpoint of `maquette train`: {str(error).splitlines()[0]}") from error
-    saved = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    wanted = model.state_dict()
+    checkpoint = load_checkpoint(path)
+    saved, wanted = checkpoint.tensors, model.state_dict()
     wrong = [name for name in wanted if name not in saved or saved[name].shape != wanted[name].shape]
     if wrong or len(saved) != len(wanted):
         raise ValueError(
             f"{path}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model"
         )
     model.load_state_dict(saved)
-    parameters = list(model.parameters())
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            # Adam's kernel walks parameter and moments side by side in memory, so their order there must agree.
-            like = torch.empty_like(parameters[int(index)]) if tensor.ndim else torch.empty_like(tensor)
-            state.setdefault(int(index), {})[slot] = like.copy_(tensor)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return step
+    restore_moments(optimizer, model.parameters(), checkpoint)
+    return checkpoint.step
 
 
 def cut_metrics(out: Path, step: int) -> None:

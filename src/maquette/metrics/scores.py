@@ -43,8 +43,7 @@ def match(predicted: Float[Tensor, "*batch N 3"], truth: Float[Tensor, "*batch M
             f"match: {predicted.shape[-2]} predicted and {truth.shape[-2]} true points; give at least one each"
         )
     predicted, truth = predicted.detach(), truth.detach()
-    truth_of = ops.nearest(predicted, truth)[..., 0]
-    predicted_of = ops.nearest(truth, predicted)[..., 0]
+    truth_of, predicted_of = ops.nearest_both(predicted, truth)
     return Matches(
         truth_of,
         predicted_of,
