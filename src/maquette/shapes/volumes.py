@@ -54,8 +54,7 @@ def points_to_volume(
     cells = size[0] * size[1] * size[2]
     total = rows.new_zeros(batch.numel() * cells, channels + 1)
     for index, weight in _around(places, size):
-        flat = _in_batch(index, cells)
-        total = total.scatter_add(0, flat[:, None].expand(-1, channels + 1), rows * weight.reshape(-1, 1))
+        total.index_add_(0, _in_batch(index, cells), rows * weight.reshape(-1, 1))
     grid = total.reshape(*batch, *size, channels + 1)
     return Volume(grid[..., :-1], grid[..., -1])
 
@@ -117,5 +116,5 @@ def _around(
 
 def _in_batch(index: Int64[Tensor, "*batch N"], cells: int) -> Int64[Tensor, " M"]:
     """Numbers in all grids of the batch, one after the other."""
-    flat = index.reshape(-1, index.shape[-1])
+    flat = index.reshape(index.shape[:-1].numel(), index.shape[-1])
     return (flat + torch.arange(len(flat), device=index.device)[:, None] * cells).reshape(-1)
