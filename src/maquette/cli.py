@@ -36,12 +36,34 @@ COMMANDS = {
         "reconstruct_pictures",
         "pictures to solids: GLB, OBJ, PLY and a page",
     ),
-    "turntable": Command(
-        "maquette.film", "TurntableConfig", "film_turntable", "film a shape from all sides: GIF, MP4, WebP"
+    "render picture": Command(
+        "maquette.film.picture",
+        "PictureConfig",
+        "draw_picture",
+        "a shape from one side: colours, depth, normals, silhouette, wireframe",
+    ),
+    "render turntable": Command(
+        "maquette.film.turntable", "TurntableConfig", "film_turntable", "film a shape from all sides: GIF, MP4, WebP"
+    ),
+    "render dolly": Command(
+        "maquette.film.dolly",
+        "DollyConfig",
+        "film_dolly",
+        "film a dolly zoom: the lens widens, the middle keeps its size",
+    ),
+    "render recolor": Command(
+        "maquette.film.recolor",
+        "RecolorConfig",
+        "draw_recolored",
+        "colour a shape along an axis: picture, film or file",
+    ),
+    "render relative": Command(
+        "maquette.film.relative", "RelativeConfig", "draw_relative", "draw four relative camera transforms"
     ),
     "unproject": Command(
         "maquette.data.unproject", "UnprojectConfig", "unproject_views", "RGB-D views to a coloured cloud"
     ),
+    "inspect": Command("maquette.inspection", "InspectConfig", "inspect_file", "what a file holds, and its faults"),
     "prepare synthetic": Command(
         "maquette.data.prepare.synthetic",
         "PrepareSynthetic",
@@ -54,6 +76,9 @@ COMMANDS = {
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }
+
+IMPLIED = {"render": "picture"}
+"""The second word of a command of two, where a file stands in its place."""
 
 USAGE_ERROR, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
@@ -102,9 +127,16 @@ def _run(words: list[str]) -> None:
         if len(words) == 1 or words[1] in ("-h", "--help"):
             print(_help(f"{group} "))
             return
+        if group in IMPLIED and f"{group} {words[1]}" not in COMMANDS and _is_argument(words[1]):
+            words.insert(1, IMPLIED[group])
         _call(" ".join(words[:2]), words[2:])
     else:
         _call(group, words[1:])
+
+
+def _is_argument(word: str) -> bool:
+    """A file or an option rather than a misspelt command."""
+    return word.startswith("-") or "." in word or os.sep in word or os.path.exists(word)
 
 
 def _call(name: str, arguments: list[str]) -> None:

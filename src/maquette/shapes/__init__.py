@@ -2,6 +2,7 @@
 
 from maquette.shapes.closest import closest_points
 from maquette.shapes.clouds import thin, union
+from maquette.shapes.components import component_of_faces, components, keep_faces, weld, without_floaters
 from maquette.shapes.cubify import cubify
 from maquette.shapes.implicit import implicit_mesh, surface_mesh
 from maquette.shapes.inside import is_inside, signed_distance, winding_number
@@ -36,6 +37,7 @@ from maquette.shapes.primitives import (
     uv_sphere,
 )
 from maquette.shapes.recolor import recolored
+from maquette.shapes.report import MeshReport, report
 from maquette.shapes.smooth import smooth, smooth_taubin
 from maquette.shapes.subdivide import (
     Refinement,
@@ -67,6 +69,7 @@ __all__ = [
     "Filling",
     "Interior",
     "Mesh",
+    "MeshReport",
     "PointCloud",
     "Refinement",
     "Shape",
@@ -88,6 +91,8 @@ __all__ = [
     "check",
     "closest_points",
     "colors_at",
+    "component_of_faces",
+    "components",
     "cotangent_weights",
     "cube",
     "cube_around",
@@ -100,6 +105,7 @@ __all__ = [
     "implicit_mesh",
     "interpolate",
     "is_inside",
+    "keep_faces",
     "laplacian",
     "learning_from_world",
     "loop_limit",
@@ -113,6 +119,7 @@ __all__ = [
     "read_texture",
     "recolored",
     "refined",
+    "report",
     "sample",
     "sample_faces",
     "signed_distance",
@@ -135,5 +142,7 @@ __all__ = [
     "vertex_normals",
     "volume_at",
     "voxelize",
+    "weld",
     "winding_number",
+    "without_floaters",
 ]

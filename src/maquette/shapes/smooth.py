@@ -43,7 +43,8 @@ def smooth_taubin(
 
     A wave of frequency k (0 constant, 2 the highest; eigenvalues of the umbrella operator) is multiplied by
     (1 - factor k)(1 - mu k) a step, with 1 / factor + 1 / mu = pass_band, so that mu < -factor: below `pass_band` it
-    grows a little (by 0.1 % at most, with the defaults), above it fades. The defaults are the paper's. The rim of an open mesh is smoothed, too, and creeps.
+    grows a little (by 0.1 % at most, with the defaults), above it fades. The defaults are the paper's. The rim of an
+    open mesh is smoothed, too, and creeps.
     """
     if steps < 0 or not 0 < factor < 1 or not 0 < pass_band < 1 / factor:
         raise ValueError(

@@ -5,6 +5,7 @@ V vertices, F faces, E edges, P pairs of faces that share an edge, S splits. All
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
@@ -106,3 +107,13 @@ def vertex_neighbors(edges: Int[Tensor, "E 2"], vertices: int) -> tuple[Int64[Te
     splits = both.new_zeros(vertices + 1)
     splits[1:] = torch.bincount(start, minlength=vertices).cumsum(0)
     return splits, end[(start * vertices + end).argsort()]
+
+
+def connected(links: Int64[Tensor, "2 L"], nodes: int) -> Int64[Tensor, " N"]:
+    """The number of the connected component of each of the `nodes`, from 0 on; a link joins two of them."""
+    from scipy import sparse
+
+    rows, columns = links.cpu().numpy()
+    graph = sparse.coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(nodes, nodes))
+    labels = sparse.csgraph.connected_components(graph, directed=False)[1] if nodes else np.zeros(0)
+    return torch.from_numpy(labels).long().to(links.device)
