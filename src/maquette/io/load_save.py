@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from maquette.io.glb import write_glb
@@ -46,7 +47,9 @@ def load(path: str | Path) -> Shape:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"load: no reader for {path.suffix!r} ({path}); known are {' '.join(_READERS)}")
-    return reader(path)
+    # Numbers that float32 cannot hold become infinite without a word from NumPy; `check_finite` names them.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return reader(path)
 
 
 def save(shape: Shape, path: str | Path) -> None:

@@ -5,6 +5,7 @@ channel.
 """
 
 import io
+import logging
 import re
 import struct
 import warnings
@@ -26,6 +27,8 @@ runs programs.
 
 LARGEST = 100_000_000
 """Pixels; decided from the header, before anything is decoded."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks on broken files: our error says enough
 
 # What Pillow's decoders are known to raise on broken data, besides OSError.
 _BROKEN = (
@@ -57,7 +60,7 @@ def decode_texture(data: bytes, name: str) -> UInt8[np.ndarray, "H W 4"]:
     image = _open(data, name)
     if image.mode.startswith(("I", "F")):
         return np.round(_rgba(image, name, turn=False) * 255).astype(np.uint8)
-    return np.asarray(_loaded(image, name, turn=False).convert("RGBA"))
+    return np.asarray(_loaded(image, name, turn=False, mode="RGBA"))
 
 
 def write_picture(image: Float[Tensor, "H W C"], path: str | Path) -> None:
@@ -128,8 +131,8 @@ def _too_large(name: str, pixels: int | None) -> str:
     return f"{name}: {count} pixels; the limit is {LARGEST // 1_000_000} million, make it smaller first"
 
 
-def _loaded(image, name: str, *, turn: bool):
-    """The picture decoded, upright if `turn`, in a mode whose pixels mean grey, RGB or a palette."""
+def _loaded(image, name: str, *, turn: bool, mode: str | None = None):
+    """The picture decoded, upright if `turn`, and converted to `mode` (None: as it is)."""
     from PIL import ImageOps
 
     with warnings.catch_warnings():
@@ -138,19 +141,21 @@ def _loaded(image, name: str, *, turn: bool):
             image.load()
             if turn:
                 image = ImageOps.exif_transpose(image)
-            return image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
+            if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+                image = image.convert("RGB")  # Pillow has no direct way from these to RGBA
+            return image if mode is None else image.convert(mode)
         except _BROKEN as error:
             raise OSError(f"{name}: truncated or broken picture: {_one_line(error)}") from error
 
 
 def _rgba(image, name: str, *, turn: bool = True) -> Float[np.ndarray, "H W 4"]:
-    image = _loaded(image, name, turn=turn)
     if image.mode.startswith(("I", "F")):
+        image = _loaded(image, name, turn=turn)
         grey = np.asarray(image).astype(np.float32)
         # "F" holds 0..1 by custom; 16-bit greys open as I;16 or, in some formats, as 32-bit I with 16-bit values.
         grey = np.nan_to_num(grey if image.mode == "F" else grey / 65535).clip(0, 1)
         return np.stack([grey, grey, grey, np.ones_like(grey)], -1)
-    pixels = np.asarray(image.convert("RGBA")).astype(np.float32)
+    pixels = np.asarray(_loaded(image, name, turn=turn, mode="RGBA")).astype(np.float32)
     pixels /= 255
     return pixels
 

@@ -1,6 +1,8 @@
 """Voxels as a NumPy archive: `occupancy` (Z Y X, float32) and `world_from_grid` (4 x 4). Read without pickle."""
 
 import io
+import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,8 +14,8 @@ from maquette.io.atomic import write_bytes
 from maquette.io.references import read_file
 from maquette.shapes.voxels import Voxels
 
-MOST_CELLS = 1024**3
-"""An archive may unpack to a thousand times its size; a larger grid is refused from its header."""
+MOST_CELLS = 512**3
+"""Half a gigabyte. An archive may unpack to a thousand times its size; a larger grid is refused from its header."""
 
 
 def read_voxels(path: Path) -> Voxels:
@@ -34,8 +36,12 @@ def read_voxels(path: Path) -> Voxels:
                     shape, _, dtype = read_header(file)
                     if dtype.kind not in "fbiu" or dtype.itemsize > 8:
                         raise OSError(f"{path}: {name} holds {dtype}, not numbers")
-                    if len(shape) > 8 or np.prod([float(n) for n in shape]) > most:
+                    count = math.prod(shape)
+                    if len(shape) > 8 or count > most:
                         raise OSError(f"{path}: {name} has shape {shape}; at most {most} values are read")
+                    size = archive.getinfo(f"{name}.npy").file_size
+                    if count * dtype.itemsize > size:
+                        raise OSError(f"{path}: truncated: {name} has shape {shape} of {dtype}, but {size} bytes")
                 with archive.open(f"{name}.npy") as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False).astype(np.float32)
     except (
@@ -47,6 +53,7 @@ def read_voxels(path: Path) -> Voxels:
         RuntimeError,
         SyntaxError,
         TypeError,
+        tokenize.TokenError,
     ) as error:
         raise OSError(f"{path}: not a NumPy archive or broken: {' '.join(str(error).split())[:120]}") from error
     occupancy, matrix = arrays["occupancy"], arrays["world_from_grid"]
