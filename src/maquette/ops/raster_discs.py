@@ -148,7 +148,7 @@ def raster_discs_numba(
 def raster_discs_layers_numba(
     centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int], *, layers: int
 ) -> Int64[Tensor, "B H W {layers}"]:
-    """The compiled kernel behind `raster_discs_layers` on the CPU: discs fill the layers in the order of their depth."""
+    """The compiled kernel behind `raster_discs_layers` on the CPU: discs fill the layers in order of depth."""
     from maquette.ops.raster_discs_numba import disc_layers
 
     index = torch.empty(len(centers), *size, layers, dtype=torch.int64)

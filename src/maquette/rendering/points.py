@@ -1,76 +1,172 @@
-"""Point clouds to pictures: every point is a disc that faces the camera, the front-most disc hides the others."""
+"""Point clouds to pictures: every point is a disc that faces the camera.
+
+B views, N points, H W pixels, P of them covered, K discs over a pixel, E pairs of such a pixel and a disc over
+it, U points that any view shows.
+"""
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette import ops
-from maquette.camera import Camera
+from maquette.camera import AnyCamera, Camera, OrthographicCamera
+from maquette.rendering.discs import THINNEST, Averaged, Composited, weights_of
 from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.mesh import PLAIN
-from maquette.rendering.result import Rendering
+from maquette.rendering.result import Hard, Rendering
+from maquette.shapes.mesh import unit
 from maquette.shapes.points import PointCloud
 
 
 def render_points(
     cloud: PointCloud,
-    camera: Camera,
+    camera: AnyCamera,
     *,
     lights: tuple[Light, ...],
     material: Material,
     background: Float[Tensor, "3"],
-    radius: float,
+    radius: float | Float[Tensor, "*some N"],
+    edges: Hard | Composited | Averaged = Hard(),
 ) -> Rendering:
-    """Discs of `radius` world units; lit by their normals where the cloud has them, else in their own colours."""
-    count = cloud.points.shape[-2]
-    if count == 0:
-        raise ValueError("render: the cloud has no points")
+    """Discs of `radius` world units; lit by their normals where the cloud has them, else in their own colours.
+
+    `Hard`: the disc in front hides the others; gradients flow to depths, colours and normals of what is seen.
+    `Composited` and `Averaged`: also to where the discs are on the screen and how large they are; depth and normal are
+    means over what is seen. A cloud without points shows the background. Points that are not finite are an error.
+    """
     bad = int((~torch.isfinite(cloud.points).all(-1)).sum())
     if bad:
         raise ValueError(f"render: {bad} of {cloud.points[..., 0].numel()} points are not finite; leave them out")
-    if not radius > 0:
+    radii = _of_each("radius", radius, cloud)
+    if not bool(((radii > 0) & radii.isfinite()).all()):
         raise ValueError(f"render: radius is {radius}; give the discs a positive one, in world units")
     # NumPy's, because torch's imports sympy, which takes half a second.
-    batch = np.broadcast_shapes(cloud.points.shape[:-2], camera.focal.shape[:-1])
-    height, width = camera.size
+    batch = np.broadcast_shapes(cloud.points.shape[:-2], camera.world_from_cam.shape[:-2])
+    views, count, (height, width) = math.prod(batch), cloud.points.shape[-2], camera.size
 
     def flat(values: Float[Tensor, "*some N C"]) -> Float[Tensor, "B N C"]:
-        return values.expand(*batch, -1, -1).reshape(-1, count, values.shape[-1])
+        return values.expand(*batch, -1, -1).reshape(views, count, values.shape[-1])
 
-    pixels = flat(camera.pixels_from_world(cloud.points))
-    depth = pixels[..., 2]
-    focal = camera.focal.mean(-1).expand(batch).reshape(-1, 1)
-    in_front = torch.where(depth > 0, depth, torch.ones_like(depth))
-    centers = torch.cat([pixels[..., :2] / in_front[..., None], pixels[..., 2:]], -1).detach()
-    index = ops.raster_discs(centers, (radius * focal / in_front).detach(), camera.size)
-    view, row, column = (index >= 0).nonzero(as_tuple=True)
-    point = view * count + index[view, row, column]
-
-    def visible(values: Float[Tensor, "*some N C"]) -> Float[Tensor, "P C"]:
-        return flat(values).reshape(-1, values.shape[-1]).index_select(0, point)
-
-    forward = camera.world_from_cam[..., :3, 2].expand(*batch, 3).reshape(-1, 3)[view]
-    color = depth.new_full((len(point), 3), PLAIN) if cloud.colors is None else visible(cloud.colors)
-    if cloud.normals is None:
-        normal = -forward
+    depth, discs = _on_screen(flat(cloud.points), flat(radii[..., None])[..., 0], camera, batch)
+    if isinstance(camera, Camera):
+        order = depth
     else:
-        normal = visible(cloud.normals)
-        seen = visible(cloud.points)
-        towards = camera.position.expand(*batch, 3).reshape(-1, 3)[view] - seen
-        normal = torch.where((towards * normal).sum(-1, keepdim=True) < 0, -normal, normal)
-        color = shade(
-            color, normal, positions=seen, towards_camera=towards, forward=forward, lights=lights, material=material
-        )
+        # Parallel rays see what is behind the camera, too: any positive depths in the same order will do.
+        order = depth - depth.amin(1, keepdim=True) + 1 if count else depth
+    centers, r = torch.cat([discs[..., :2], order[..., None]], -1).detach(), discs[..., 2].detach()
+    layers = 1 if isinstance(edges, Hard) else edges.layers
+    if layers == 1:
+        index = ops.raster_discs(centers, r, camera.size).reshape(-1, 1)
+    else:
+        index = ops.raster_discs_layers(centers, r, camera.size, layers=layers).reshape(-1, layers)
+    pixel = (index[:, 0] >= 0).nonzero()[:, 0]
+    view = pixel // (height * width)
+    index = index[pixel]
+    place, layer = (index >= 0).nonzero(as_tuple=True)
+    point, shown = _compact(view[place] * count + index[place, layer], views * count)
+
+    def of_shown(values: Float[Tensor, "*some N C"]) -> Float[Tensor, "U C"]:
+        return flat(values).reshape(views * count, values.shape[-1]).index_select(0, shown)
+
+    looks = _looks(cloud, camera, of_shown, shown // max(count, 1), lights=lights, material=material)
+    looks = torch.cat([looks, depth.reshape(-1, 1).index_select(0, shown)], 1)
+    if isinstance(edges, Hard):
+        # The disc in front is what the pixel shows.
+        seen, alpha = looks.index_select(0, point), depth.new_ones(len(pixel))
+    else:
+        near = torch.cat([discs, flat(_of_each("opacity", edges.opacity, cloud)[..., None])], -1).reshape(-1, 4)
+        x, y, r, opacity = near.index_select(0, shown).index_select(0, point).unbind(-1)
+        here = pixel[place] % (height * width)
+        squared = (here % width + 0.5 - x) ** 2 + (here // width + 0.5 - y) ** 2
+        # The kernel found them within the radius in float64: a rim that rounds to beyond it has opacity 0.
+        opacity = opacity * (1 - squared / (r * r)).clamp(min=0)
+        weights, alpha = weights_of(torch.zeros_like(index, dtype=x.dtype).index_put((place, layer), opacity), edges)
+        part = looks.index_select(0, point) * weights[place, layer][:, None]
+        seen = part.new_zeros(len(pixel), looks.shape[1]).index_add(0, place, part)
+    color, normal, away = seen.split([3, 3, 1], -1)
+    color = color + (1 - alpha)[:, None] * background.to(color)
+    away = away / torch.where(alpha > THINNEST, alpha, torch.inf)[:, None]
 
     def spread(values: Float[Tensor, "P C"], empty: Float[Tensor, "C"]) -> Float[Tensor, "*batch H W C"]:
-        picture = empty.expand(*index.shape, len(empty)).clone()
-        return picture.index_put((view, row, column), values).reshape(*batch, height, width, len(empty))
+        picture = empty.to(values).expand(views * height * width, -1).clone()
+        return picture.index_put((pixel,), values).reshape(*batch, height, width, len(empty))
 
-    nothing = pixels.new_zeros(3)
+    nothing = depth.new_zeros(3)
     return Rendering(
-        spread(color.clamp(0, 1), background.to(color)),
-        (index >= 0).to(pixels.dtype).reshape(*batch, height, width),
-        spread(visible(pixels[..., 2:].reshape(*batch, count, 1)), nothing[:1])[..., 0],
-        spread(normal, nothing),
+        spread(color, background),
+        spread(alpha[:, None], nothing[:1])[..., 0],
+        spread(away, nothing[:1])[..., 0],
+        spread(unit(normal), nothing),
     )
+
+
+def _on_screen(
+    points: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], camera: AnyCamera, batch: tuple[int, ...]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N 3"]]:
+    """(depth, discs): discs are (x, y, radius) in pixels, of no meaning at or behind a pinhole's plane."""
+
+    def of_views(values: Float[Tensor, "*some C"]) -> Float[Tensor, "B C"]:
+        return values.expand(*batch, -1).reshape(-1, values.shape[-1])
+
+    pose = camera.world_from_cam.expand(*batch, 4, 4).reshape(-1, 4, 4)
+    middle = of_views(camera.center)
+    match camera:
+        case Camera():
+            each: AnyCamera = Camera(pose, of_views(camera.focal), middle, camera.size)
+            depth = each.depth(points)
+            w, scale = torch.where(depth > 0, depth, 1.0), each.focal.mean(-1, keepdim=True)
+        case OrthographicCamera():
+            each = OrthographicCamera(pose, of_views(camera.scale), middle, camera.size)
+            depth = each.depth(points)
+            w, scale = torch.ones_like(depth), each.scale.mean(-1, keepdim=True)
+    pixels = each.pixels_from_world(points)[..., :2] / w[..., None]
+    return depth, torch.cat([pixels, (radii * scale / w)[..., None]], -1)
+
+
+def _looks(
+    cloud: PointCloud,
+    camera: AnyCamera,
+    of_shown: Callable[[Float[Tensor, "*some N C"]], Float[Tensor, "U C"]],
+    view: Int64[Tensor, " U"],
+    *,
+    lights: tuple[Light, ...],
+    material: Material,
+) -> Float[Tensor, "U 6"]:
+    """Colour, lit, and normal, turned to the camera, of the points that are shown."""
+    pose = camera.world_from_cam
+    pose = pose.expand(*np.broadcast_shapes(cloud.points.shape[:-2], pose.shape[:-2]), 4, 4).reshape(-1, 4, 4)
+    forward, points = pose[view, :3, 2], of_shown(cloud.points)
+    color = torch.full_like(points, PLAIN) if cloud.colors is None else of_shown(cloud.colors)
+    if cloud.normals is None:
+        return torch.cat([color.clamp(0, 1), -forward], -1)
+    towards = pose[view, :3, 3] - points if isinstance(camera, Camera) else -forward
+    normal = of_shown(cloud.normals)
+    normal = torch.where((towards * normal).sum(-1, keepdim=True) < 0, -normal, normal)
+    lit = shade(
+        color, normal, positions=points, towards_camera=towards, forward=forward, lights=lights, material=material
+    )
+    return torch.cat([lit.clamp(0, 1), normal], -1)
+
+
+def _compact(items: Int64[Tensor, " E"], count: int) -> tuple[Int64[Tensor, " E"], Int64[Tensor, " U"]]:
+    """(places, shown): `shown` lists once, in order, what occurs among `items` < `count`; shown[places] is items."""
+    occurs = torch.zeros(count, dtype=torch.bool, device=items.device)
+    occurs[items] = True
+    return (occurs.cumsum(0) - 1)[items], occurs.nonzero()[:, 0]
+
+
+def _of_each(name: str, value: float | Tensor, cloud: PointCloud) -> Float[Tensor, "*some N"]:
+    """One number for all points, or one of each, as a tensor of theirs."""
+    points = cloud.points
+    if not isinstance(value, Tensor):
+        return points.new_tensor(value).expand(points.shape[-2])
+    if value.dtype != points.dtype or value.device != points.device or value.shape[-1:] != points.shape[-2:-1]:
+        raise ValueError(
+            f"render: {name} is {value.dtype} {tuple(value.shape)} on {value.device} for points {points.dtype} "
+            f"{tuple(points.shape)} on {points.device}; give one number, or one for each point"
+        )
+    return value
