@@ -27,6 +27,7 @@ LAYERS = (
     "alignment",
     "texturing",
     "page",
+    "fitting",
     "data",
     "models",
     "train",

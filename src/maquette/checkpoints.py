@@ -15,7 +15,7 @@ from maquette.io.atomic import atomic_path
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `save_checkpoint` was given."""
+    """What a file of `save_checkpoint` holds."""
 
     step: int
     """Steps done."""
@@ -24,17 +24,27 @@ class Checkpoint:
     """The optimiser's memory, by the number of the parameter and the name of the slot."""
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write `tensors`, the state of `optimizer` and the number of steps done to `path`, whole or not at all."""
-    from safetensors.torch import save_file
-
-    held = {f"tensor.{name}": tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def snapshot(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Copies of `tensors` and of the optimiser's moments, as a checkpoint holds them."""
+    held = {f"tensor.{name}": tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         for name, value in slots.items():
             if value is not None:  # momentum of a parameter that has not moved yet
-                held[f"moment.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+                held[f"moment.{index}.{name}"] = torch.as_tensor(value).detach().cpu().clone()
+    return held
+
+
+def write_snapshot(path: Path, held: dict[str, Tensor], step: int) -> None:
+    """Write a snapshot taken after `step` steps, whole or not at all."""
+    from safetensors.torch import save_file
+
     with atomic_path(path) as temporary:
-        save_file(held, temporary, metadata={"step": str(step)})
+        save_file({name: value.contiguous() for name, value in held.items()}, temporary, metadata={"step": str(step)})
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write `tensors`, the state of `optimizer` and the number of steps done to `path`, whole or not at all."""
+    write_snapshot(path, snapshot(tensors, optimizer), step)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -73,6 +73,9 @@ COMMANDS = {
     "prepare meshes": Command(
         "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
+    "fit points": Command(
+        "maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"
+    ),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }

@@ -1,0 +1,74 @@
+"""`maquette fit points`: a cloud from noise to a target, by the chamfer distance to fresh samples of its surface."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from jaxtyping import Float
+from torch import Tensor
+
+from maquette.fitting.film import film_camera, film_picture
+from maquette.fitting.frame import unit_from_target
+from maquette.fitting.loop import fit, generator_at
+from maquette.fitting.measure import measure, told
+from maquette.fitting.record import Record, settings_of
+from maquette.io import load, save
+from maquette.losses import chamfer
+from maquette.shapes import PointCloud, sample, transform
+
+
+@dataclass(frozen=True)
+class FitPoints:
+    """Fit a point cloud to the surface of a target."""
+
+    target: tyro.conf.Positional[Path]
+    """A shape: .glb .gltf .obj .ply .stl .off"""
+    out: Path
+    """Folder of the result, the film and the curves."""
+    points: int = 5000
+    """Points of the cloud."""
+    samples: int = 5000
+    """Points drawn from the target in every step."""
+    steps: int = 500
+    lr: float = 0.02
+    """Peak learning rate of Adam, where the target spans [-1, 1]; it falls to 0 as a cosine."""
+    seed: int = 0
+    resume: bool = False
+    """Go on where the fit in `out` was stopped."""
+    force: bool = False
+    """Write over an existing folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("points", "samples", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"fit points: {name} is {getattr(self, name)}; give at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"fit points: lr is {self.lr}; give a positive number")
+
+
+def fit_points(config: FitPoints) -> None:
+    target = load(config.target)
+    unit = unit_from_target(target)
+    wanted = transform(target, unit)
+    start = torch.randn(config.points, 3, generator=generator_at(config.seed, -1)) * 0.5
+    with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
+        points = start.clone().requires_grad_()
+        optimizer = torch.optim.Adam([points], lr=config.lr)
+        record.restore({"points": points}, optimizer)
+
+        def objective(index: int) -> dict[str, Float[Tensor, ""]]:
+            optimizer.param_groups[0]["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * index / config.steps))
+            drawn = sample(wanted, config.samples, generator=generator_at(config.seed, index)).points
+            return {"chamfer": chamfer(points, drawn)}
+
+        camera = film_camera()
+        for step in fit(objective, optimizer, config.steps, start=record.start):
+            record.step(step, {"points": points}, optimizer)
+            if record.films(step):
+                record.frame(step, film_picture(PointCloud(points.detach()), camera))
+        result = transform(PointCloud(points.detach()), unit.inverse())
+        scores = measure(result, target, unit, seed=config.seed)
+        record.finish(scores, save_shape=lambda path: save(result, path), suffix=".ply")
+    print(f"{config.out}: {told(scores)}")
