@@ -29,6 +29,7 @@ from maquette import transforms
 from maquette.camera import Camera, orbit, orbit_angles
 from maquette.data.dataset import LEARNING_FRAME, Entry, Truth, View, read_json
 from maquette.shapes import Mesh, bounds, cell_centers, learning_from_world
+from maquette.shapes.voxelize import cells_touched
 
 RENDERS = Path("r2n2/ShapeNetRendering")
 VOXELS = Path("r2n2/ShapeNetVoxels")
@@ -306,8 +307,6 @@ def resampled(
     The file's own scale is not used: it belongs to the program's input, not to the mesh as distributed. Our cell is
     filled when its centre lies in a filled cell, or when it holds the centre of one.
     """
-    from maquette.data.prepare.truth import cells_touched
-
     # Front +x to front +z: our x is the file's -z, our z is its x.
     ours = filled.transpose(2, 1, 0)[::-1]
     index = np.argwhere(ours)

@@ -9,12 +9,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maquette import ops, transforms
+from maquette.shapes.inside import is_inside
 from maquette.shapes.mesh import Mesh, check
 from maquette.shapes.verbs import bounds
-from maquette.shapes.voxels import Voxels, cell_centers
+from maquette.shapes.voxels import Voxels
 
 SLACK = 1e-5
 """How far a mesh may stand out of its grid by rounding, in parts of the grid."""
+PIECE = 1 << 20
+"""Cells whose inside is asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def voxelize(
     if not isinstance(filling, Shell):
         around = (used / resolution - 0.5).cpu().numpy()
         in_cube = in_cells.with_vertices(cells / resolution - 0.5)
-        full = solid_cells(lambda centers: _is_inside(in_cube, centers), touched.cpu().numpy(), around)
+        full = solid_cells(
+            lambda centers: is_inside(in_cube, torch.from_numpy(centers)).numpy(), touched.cpu().numpy(), around
+        )
         touched = torch.from_numpy(full).to(occupancy.device)
     return Voxels(touched.to(occupancy.dtype), box)
 
@@ -86,30 +91,32 @@ def cube_around(mesh: Mesh) -> Float[Tensor, "4 4"]:
     return transforms.scale_translate(side, (low + high) / 2)
 
 
-def _is_inside(mesh: Mesh, points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
-    """Fast winding number (Barill et al. 2018) beyond one half, of either sign."""
-    import igl
-
-    vertices = np.ascontiguousarray(mesh.vertices.cpu().numpy(), dtype=np.float64)
-    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
-    return np.abs(np.asarray(igl.fast_winding_number(vertices, faces, np.ascontiguousarray(points)))) > 0.5
-
-
 def solid_cells(
-    is_inside: Callable[[Float[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]],
+    inside: Callable[[Float[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]],
     touched: Bool[np.ndarray, "Z Y X"],
     surface: Float[np.ndarray, "M 3"],
 ) -> Bool[np.ndarray, "Z Y X"]:
     """The cells of the cube [-0.5, 0.5]^3 that the surface touches and those whose centre is inside.
 
-    Only centres in the box of the points `surface` are asked.
+    `inside` is asked in pieces of bounded size, and only about centres in the box of the points `surface`.
     """
-    centers = cell_centers(len(touched), dtype=torch.float64).numpy()
-    low, high = surface.min(0), surface.max(0)
-    ask = ~touched & ((centers >= low) & (centers <= high)).all(-1)
+    resolution = len(touched)
+    line = (np.arange(resolution) + 0.5) / resolution - 0.5
+    x, y, z = ((line >= low) & (line <= high) for low, high in zip(surface.min(0), surface.max(0), strict=True))
+    ask = np.flatnonzero(~touched & z[:, None, None] & y[:, None] & x)
     solid = touched.copy()
-    solid[ask] = is_inside(centers[ask])
+    for start in range(0, len(ask), PIECE):
+        cells = np.unravel_index(ask[start : start + PIECE], touched.shape)
+        solid[cells] = inside(np.stack([line[i] for i in reversed(cells)], -1))
     return solid
+
+
+def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:
+    """The cells of the cube [-0.5, 0.5]^3 that hold a point; what rounding has put outside counts to the nearest."""
+    index = np.clip(np.floor((points + 0.5) * resolution).astype(np.int64), 0, resolution - 1)
+    grid = np.zeros((resolution, resolution, resolution), dtype=bool)
+    grid[index[:, 2], index[:, 1], index[:, 0]] = True
+    return grid
 
 
 def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y X"]:

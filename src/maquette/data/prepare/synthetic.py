@@ -10,8 +10,9 @@ import numpy as np
 
 from maquette.data.dataset import Entry, Truth
 from maquette.data.prepare.folder import Built, Plan, Report, check_ranges, check_settings, prepare
-from maquette.data.prepare.truth import RESOLUTION, cells_touched, solid_cells
+from maquette.data.prepare.truth import RESOLUTION
 from maquette.data.prepare.views import Ranges, random_pictures
+from maquette.shapes.voxelize import cells_touched, solid_cells
 
 NUMBERS_PER_SEED = 10_000_000
 """Object n of `--seed s` is the generator's number s * NUMBERS_PER_SEED + n."""

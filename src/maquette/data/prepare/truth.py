@@ -5,7 +5,6 @@ half; it is read with the fast approximation of Barill et al. 2018, which tolera
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 from maquette import ops
 from maquette.camera import Camera, look_at
 from maquette.data.dataset import Truth
-from maquette.shapes import Mesh, cell_centers, face_areas, face_normals, is_inside, positions_at, sample_faces
+from maquette.shapes import Mesh, face_areas, face_normals, is_inside, positions_at, sample_faces
+from maquette.shapes.voxelize import cells_touched, solid_cells, without_cavities
 
 RESOLUTION = 32
 """Cells along each edge of the voxel cube."""
@@ -140,32 +140,3 @@ def _seen_from(
         seen[:, 0] += ~hidden & (facing < 0)
         seen[:, 1] += ~hidden & (facing > 0)
     return seen
-
-
-def solid_cells(
-    is_inside: Callable[[Float[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]],
-    touched: Bool[np.ndarray, "Z Y X"],
-    surface: Float[np.ndarray, "M 3"],
-) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells that the surface touches and those whose centre is inside; only those in its box are asked."""
-    centers = cell_centers(len(touched), dtype=torch.float64).numpy()
-    low, high = surface.min(0), surface.max(0)
-    ask = ~touched & ((centers >= low) & (centers <= high)).all(-1)
-    solid = touched.copy()
-    solid[ask] = is_inside(centers[ask])
-    return solid
-
-
-def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y X"]:
-    """Also solid: cells from which no way through empty neighbours (across cell sides) leads out of the grid."""
-    from scipy.ndimage import binary_fill_holes
-
-    return np.asarray(binary_fill_holes(solid))
-
-
-def cells_touched(points: Float[np.ndarray, "N 3"], resolution: int) -> Bool[np.ndarray, "Z Y X"]:
-    """The cells of the cube [-0.5, 0.5]^3 that hold a point; what rounding has put outside counts to the nearest."""
-    index = np.clip(np.floor((points + 0.5) * resolution).astype(np.int64), 0, resolution - 1)
-    grid = np.zeros((resolution, resolution, resolution), dtype=bool)
-    grid[index[:, 2], index[:, 1], index[:, 0]] = True
-    return grid
