@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.rendering.result import Hard
+
 THINNEST = 1e-8
 """Weight below which a pixel of averaged discs counts as not covered."""
 
@@ -46,6 +48,10 @@ class Averaged:
 
     def __post_init__(self):
         _check_layers(self)
+
+
+Discs = Hard | Composited | Averaged
+"""How the discs of a cloud cover each other."""
 
 
 def weights_of(

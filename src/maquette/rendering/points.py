@@ -14,7 +14,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import AnyCamera, Camera, OrthographicCamera
-from maquette.rendering.discs import THINNEST, Averaged, Composited, weights_of
+from maquette.rendering.discs import THINNEST, Discs, weights_of
 from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.mesh import PLAIN
 from maquette.rendering.result import Hard, Rendering
@@ -30,7 +30,7 @@ def render_points(
     material: Material,
     background: Float[Tensor, "3"],
     radius: float | Float[Tensor, "*some N"],
-    edges: Hard | Composited | Averaged = Hard(),
+    edges: Discs = Hard(),
 ) -> Rendering:
     """Discs of `radius` world units; lit by their normals where the cloud has them, else in their own colours.
 
