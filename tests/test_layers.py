@@ -21,6 +21,7 @@ LAYERS = (
     "rendering",
     "losses",
     "metrics",
+    "registration",
     "io",
     "masks",
     "checkpoints",
@@ -43,13 +44,13 @@ LAYERS = (
 
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
 HEAVY = {
-    "trimesh",
     "igl",
     "skimage",
+    "xatlas",
+    "fast_simplification",
     "plotly",
     "matplotlib",
     "av",
-    "imageio",
     "tensorboard",
     "rich",
     "tyro",

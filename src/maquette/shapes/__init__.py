@@ -4,9 +4,11 @@ from maquette.shapes.closest import closest_points
 from maquette.shapes.clouds import thin, union
 from maquette.shapes.components import component_of_faces, components, keep_faces, weld, without_floaters
 from maquette.shapes.cubify import cubify
+from maquette.shapes.hits import Hits, cast
 from maquette.shapes.implicit import implicit_mesh, surface_mesh
 from maquette.shapes.inside import is_inside, signed_distance, winding_number
 from maquette.shapes.laplacian import cotangent_weights, laplacian
+from maquette.shapes.estimate import LocalFrames, curvatures, estimate_normals, local_frames
 from maquette.shapes.mesh import (
     Appearance,
     FaceColors,
@@ -38,6 +40,7 @@ from maquette.shapes.primitives import (
 )
 from maquette.shapes.recolor import recolored
 from maquette.shapes.report import MeshReport, report
+from maquette.shapes.simplify import simplify
 from maquette.shapes.smooth import smooth, smooth_taubin
 from maquette.shapes.subdivide import (
     Refinement,
@@ -57,6 +60,7 @@ from maquette.shapes.topology import (
     topology_of,
     vertex_neighbors,
 )
+from maquette.shapes.unwrap import Atlas, bake, unwrap
 from maquette.shapes.verbs import Shape, bounds, learning_from_world, sample, to_mesh, transform
 from maquette.shapes.volumes import Volume, points_to_volume, volume_at
 from maquette.shapes.voxelize import Filling, Interior, Shell, Solid, cube_around, voxelize
@@ -64,10 +68,13 @@ from maquette.shapes.voxels import Voxels, cell_centers, cells_of_points
 
 __all__ = [
     "Appearance",
+    "Atlas",
     "FaceColors",
     "FaceSamples",
     "Filling",
+    "Hits",
     "Interior",
+    "LocalFrames",
     "Mesh",
     "MeshReport",
     "PointCloud",
@@ -84,8 +91,10 @@ __all__ = [
     "VertexColors",
     "Volume",
     "Voxels",
+    "bake",
     "boundary_edges",
     "bounds",
+    "cast",
     "cell_centers",
     "cells_of_points",
     "check",
@@ -97,8 +106,10 @@ __all__ = [
     "cube",
     "cube_around",
     "cubify",
+    "curvatures",
     "cylinder",
     "edges_of",
+    "estimate_normals",
     "face_areas",
     "face_normals",
     "ico_sphere",
@@ -108,6 +119,7 @@ __all__ = [
     "keep_faces",
     "laplacian",
     "learning_from_world",
+    "local_frames",
     "loop_limit",
     "loop_refinement",
     "midpoint_refinement",
@@ -123,6 +135,7 @@ __all__ = [
     "sample",
     "sample_faces",
     "signed_distance",
+    "simplify",
     "smooth",
     "smooth_taubin",
     "subdivide",
@@ -137,6 +150,7 @@ __all__ = [
     "torus",
     "transform",
     "union",
+    "unwrap",
     "uv_sphere",
     "vertex_neighbors",
     "vertex_normals",
