@@ -111,7 +111,7 @@ def test_an_unknown_command_suggests_the_nearest(capsys):
     assert cli.main(["reconstuct", "photo.png"]) == 2
     assert capsys.readouterr().err == "maquette: unknown command 'reconstuct'; did you mean 'reconstruct'?\n"
     assert cli.main(["xyz"]) == 2
-    assert "one of reconstruct, turntable" in capsys.readouterr().err
+    assert "one of reconstruct, render picture" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["greet"], ["greet", "--name", "Ada", "--time", "x"], ["greet", "--nam", "Ada"]])
@@ -213,28 +213,14 @@ def test_the_installed_command_and_the_module_are_the_same():
     assert result.stderr == "maquette: unknown command 'recnstruct'; did you mean 'reconstruct'?\n"
 
 
-def test_a_film_is_never_written_over(tmp_path, capsys):
-    film = tmp_path / "turn.gif"
-    film.write_bytes(b"precious")
-    assert cli.main(["turntable", str(tmp_path / "a.glb"), "--out", str(film)]) == 2
-    assert capsys.readouterr().err == f"maquette: {film}: exists; give another --out, or --force to write over it\n"
-    assert film.read_bytes() == b"precious"
+def test_a_file_in_place_of_the_second_word_means_the_usual_command(greet, monkeypatch, capsys):
+    monkeypatch.setitem(cli.IMPLIED, "say", "hello")
+    assert cli.main(["say", "--name", "Ada"]) == 0
+    assert capsys.readouterr().out == "hello Ada\n"
+    # A word that is neither a file nor an option is a misspelt command.
+    assert cli.main(["say", "helo"]) == 2
+    assert capsys.readouterr().err == "maquette: unknown command 'say helo'; did you mean 'say hello'?\n"
 
 
-def test_a_film_has_its_frames(tmp_path, capsys):
-    from PIL import Image
-
-    from maquette.io import save
-    from maquette.shapes import cube
-
-    save(cube(), tmp_path / "cube.ply")
-    film = tmp_path / "turn.gif"
-    assert cli.main(["turntable", str(tmp_path / "cube.ply"), "--out", str(film), "--frames", "3", "--size", "32"]) == 0
-    with Image.open(film) as image:
-        assert (image.n_frames, image.size) == (3, (32, 32))
-    assert capsys.readouterr().out == f"{film}: 3 frames of 32 x 32\n"
-
-
-def test_a_film_of_an_unknown_kind_is_refused_before_anything_is_read(tmp_path, capsys):
-    assert cli.main(["turntable", str(Path("none.glb")), "--out", "turn.avi"]) == 2
-    assert "no film is called '.avi' (turn.avi); one of .gif, .mp4, .webp" in capsys.readouterr().err
+def test_every_implied_command_exists():
+    assert {f"{group} {word}" for group, word in cli.IMPLIED.items()} <= set(cli.COMMANDS)

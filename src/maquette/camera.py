@@ -4,7 +4,8 @@ Pixel (row i, column j) covers [j, j+1] x [i, i+1]; its centre is (j + 0.5, i + 
 Azimuth 0 looks at the front (the camera stands on +z) and grows towards +x; elevation grows upwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -170,6 +171,16 @@ class OrthographicCamera:
 
 AnyCamera = Camera | OrthographicCamera
 """What a renderer takes."""
+CameraT = TypeVar("CameraT", Camera, OrthographicCamera)
+
+
+def relative(camera: CameraT, new_from_cam: Float[Tensor, "*#batch 4 4"]) -> CameraT:
+    """The camera moved in its own frame: `new_from_cam` takes camera coordinates before the move to those after it.
+
+    So a point at `points_cam` is seen where `new_from_cam` takes it: (0, 0, 2) in its last column moves all that is
+    seen 2 units away, a turn about z by a positive angle turns the picture clockwise.
+    """
+    return replace(camera, world_from_cam=camera.world_from_cam @ transforms.inverse(new_from_cam))
 
 
 def orthographic(camera: Camera, depth: float | Float[Tensor, "*#batch"]) -> OrthographicCamera:

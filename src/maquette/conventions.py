@@ -6,19 +6,16 @@ centres at half integers. `docs/conventions.md` tells the same in words.
 
 import math
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from maquette import transforms
-from maquette.camera import Camera, OrthographicCamera, orbit, orbit_angles
-
-C = TypeVar("C", Camera, OrthographicCamera)
+from maquette.camera import Camera, CameraT, orbit, orbit_angles
 
 
-def moved(camera: C, b_from_a: Float[Tensor, "4 4"]) -> C:
+def moved(camera: CameraT, b_from_a: Float[Tensor, "4 4"]) -> CameraT:
     """The camera after a rigid change of the world's frame: it sees in b what it saw in a."""
     return replace(camera, world_from_cam=b_from_a.to(camera.world_from_cam) @ camera.world_from_cam)
 

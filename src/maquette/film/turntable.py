@@ -1,4 +1,4 @@
-"""`maquette turntable FILE --out FILM`: a shape from all sides."""
+"""`maquette render turntable FILE --out FILM`: a shape from all sides."""
 
 import math
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tyro
 
+from maquette.film.options import LookConfig, check_film, refuse_existing
 from maquette.io import load, save_video
-from maquette.rendering.turntable import turntable
-
-FILMS = (".gif", ".mp4", ".webp")
+from maquette.rendering import turntable
+from maquette.rendering.looks import centred
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TurntableConfig:
     """Film a shape from all sides."""
 
     file: tyro.conf.Positional[Path]
-    """A shape: .glb .gltf .obj .ply .stl .off"""
+    """A shape: .glb .gltf .obj .ply .stl .off, voxels .npz"""
     out: Path
     """The film: .gif .mp4 .webp"""
     frames: int = 48
@@ -30,26 +30,21 @@ class TurntableConfig:
     """Height of the camera above the shape's middle, in degrees."""
     force: bool = False
     """Write over an existing film."""
+    look: LookConfig = LookConfig()
 
     def __post_init__(self):
-        if self.out.suffix.lower() not in FILMS:
-            raise ValueError(
-                f"turntable: no film is called {self.out.suffix!r} ({self.out}); one of {', '.join(FILMS)}"
-            )
-        if self.frames < 1 or self.fps < 1 or self.size < 2:
-            raise ValueError(
-                f"turntable: frames {self.frames}, fps {self.fps}, size {self.size}; give at least 1, 1 and 2 pixels"
-            )
+        check_film(self.out, self.look, frames=self.frames, fps=self.fps, size=self.size)
 
 
 def film_turntable(config: TurntableConfig) -> None:
-    if config.out.exists() and not config.force:
-        raise FileExistsError(f"{config.out}: exists; give another --out, or --force to write over it")
+    refuse_existing(config.out, config.force)
+    whole = centred(load(config.file), "render")
     frames = turntable(
-        load(config.file),
+        whole.shape,
         frames=config.frames,
         size=(config.size, config.size),
         elevation=math.radians(config.elevation_deg),
+        look=config.look.look(whole),
     )
     save_video(frames, config.out, fps=config.fps)
     print(f"{config.out}: {config.frames} frames of {config.size} x {config.size}")

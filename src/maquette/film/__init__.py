@@ -1,0 +1,1 @@
+"""`maquette render ...`: pictures and films of a shape, one command a file."""
