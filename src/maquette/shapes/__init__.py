@@ -4,11 +4,11 @@ from maquette.shapes.closest import closest_points
 from maquette.shapes.clouds import thin, union
 from maquette.shapes.components import component_of_faces, components, keep_faces, weld, without_floaters
 from maquette.shapes.cubify import cubify
+from maquette.shapes.estimate import LocalFrames, curvatures, estimate_normals, local_frames
 from maquette.shapes.hits import Hits, cast
 from maquette.shapes.implicit import implicit_mesh, surface_mesh
 from maquette.shapes.inside import is_inside, signed_distance, winding_number
 from maquette.shapes.laplacian import cotangent_weights, laplacian
-from maquette.shapes.estimate import LocalFrames, curvatures, estimate_normals, local_frames
 from maquette.shapes.mesh import (
     Appearance,
     FaceColors,
