@@ -17,6 +17,7 @@ from maquette.ops.raster_discs import (
     raster_discs_layers_reference,
     raster_discs_reference,
 )
+from maquette.ops.rays import ray_hits, ray_hits_reference
 from maquette.ops.silhouette import dibr_silhouette, soft_silhouette
 from maquette.ops.touched import touched_cells, touched_cells_reference
 
@@ -43,6 +44,8 @@ __all__ = [
     "raster_discs_layers_reference",
     "raster_discs_reference",
     "raster_reference",
+    "ray_hits",
+    "ray_hits_reference",
     "soft_silhouette",
     "touched_cells",
     "touched_cells_reference",

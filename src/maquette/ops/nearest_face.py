@@ -32,7 +32,7 @@ def nearest_face(
     finite distance; -1 where no face is. So an edge (i, j) may be asked for as the face (i, j, j). No gradient flows.
     The part of the surface nearest to a point may be an edge or a vertex: its faces are then equally near, exactly.
     """
-    _check("nearest_face", points, vertices, faces)
+    check_same("nearest_face", "points", points, vertices, faces)
     count = math.prod(points.shape[:-2])
     flat_points = points.detach().reshape(count, *points.shape[-2:])
     flat_vertices = vertices.detach().reshape(count, *vertices.shape[-2:])
@@ -43,7 +43,7 @@ def nearest_to_face(
     vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"], points: Float[Tensor, "*batch N 3"]
 ) -> Int64[Tensor, "*batch F"]:
     """The point nearest to each face by Euclidean distance; of equally near ones the lowest. As `nearest_face`."""
-    _check("nearest_to_face", points, vertices, faces)
+    check_same("nearest_to_face", "points", points, vertices, faces)
     count = math.prod(points.shape[:-2])
     flat_points = points.detach().reshape(count, *points.shape[-2:])
     flat_vertices = vertices.detach().reshape(count, *vertices.shape[-2:])
@@ -51,14 +51,15 @@ def nearest_to_face(
     return found.reshape(*points.shape[:-2], len(faces))
 
 
-def _check(name: str, points: Tensor, vertices: Tensor, faces: Tensor) -> None:
+def check_same(name: str, what: str, points: Tensor, vertices: Tensor, faces: Tensor) -> None:
+    """Refuse `what`, vertices and faces that do not go together; `name` stands in the error."""
     if points.dtype != vertices.dtype or points.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"{name}: points are {points.dtype} and vertices {vertices.dtype}; make both float32 or both float64"
+            f"{name}: {what} are {points.dtype} and vertices {vertices.dtype}; make both float32 or both float64"
         )
     if not points.device == vertices.device == faces.device:
         raise ValueError(
-            f"{name}: points are on {points.device}, vertices on {vertices.device} and faces on {faces.device}; "
+            f"{name}: {what} are on {points.device}, vertices on {vertices.device} and faces on {faces.device}; "
             "bring them together"
         )
     if len(faces):
