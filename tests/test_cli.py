@@ -14,12 +14,29 @@ from maquette.version import __version__
 
 
 @dataclass(frozen=True)
+class Loudly:
+    """With a loud voice."""
+
+    volume: int = 3
+
+    def __post_init__(self):
+        if self.volume > 11:
+            raise ValueError(f"greet: volume is {self.volume}; it goes up to eleven")
+
+
+@dataclass(frozen=True)
+class Softly:
+    """With a soft voice."""
+
+
+@dataclass(frozen=True)
 class GreetConfig:
     """Greet someone."""
 
     name: str
     """Who is greeted."""
     times: int = 1
+    voice: Softly | Loudly = Softly()
 
     def __post_init__(self):
         if self.times < 1:
@@ -114,7 +131,15 @@ def test_an_unknown_command_suggests_the_nearest(capsys):
     assert "one of reconstruct, render picture" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["greet"], ["greet", "--name", "Ada", "--time", "x"], ["greet", "--nam", "Ada"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["greet"],
+        ["greet", "--name", "Ada", "--times", "x"],
+        ["greet", "--nam", "Ada"],
+        ["greet", "--name", "Ada", "voice:loudly", "--voice.volume", "x"],
+    ],
+)
 def test_wrong_arguments_exit_with_2_and_never_run(greet, arguments, capsys):
     greet(raising(AssertionError("ran")))
     with pytest.raises(SystemExit) as stop:
@@ -126,6 +151,15 @@ def test_wrong_arguments_exit_with_2_and_never_run(greet, arguments, capsys):
 def test_a_config_that_contradicts_itself_is_one_line(greet, capsys):
     assert cli.main(["greet", "--name", "Ada", "--times", "0"]) == 2
     assert capsys.readouterr().err == "maquette: greet: times is 0; give at least 1\n"
+    assert cli.main(["greet", "--name", "Ada", "voice:loudly", "--voice.volume", "12"]) == 2
+    assert capsys.readouterr().err == "maquette: greet: volume is 12; it goes up to eleven\n"
+
+
+def test_options_of_a_command_may_stand_after_those_of_a_choice(greet):
+    seen = []
+    greet(seen.append)
+    assert cli.main(["greet", "voice:loudly", "--voice.volume", "5", "--times", "2", "--name", "Ada"]) == 0
+    assert seen == [GreetConfig("Ada", 2, Loudly(5))]
 
 
 @pytest.mark.parametrize(

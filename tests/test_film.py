@@ -75,7 +75,7 @@ def test_depth_in_steps_of_the_world_unit_is_that_of_the_ball(ball, tmp_path, le
     words = (ball, "--size", 65, "--distance", 10, lens, "output:depth", "--output.steps-per-unit", 1000)
     assert run(*words, "--out", out) == 0
     assert "1000 steps a world unit" in capsys.readouterr().out
-    depth = read_depth(out, steps_per_unit=1000)
+    depth = read_depth(out, steps_per_unit=1000.0)
     # The nearest point of the ball; half a step of rounding and the flatness of faces.
     assert float(depth[32, 32]) == pytest.approx(8.0, abs=0.01)
     assert float(depth[0, 0]) == 0

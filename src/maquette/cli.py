@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,9 +74,7 @@ COMMANDS = {
     "prepare meshes": Command(
         "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
-    "fit points": Command(
-        "maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"
-    ),
+    "fit points": Command("maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }
@@ -160,13 +159,25 @@ def _parse(config: type, name: str, arguments: list[str]) -> object:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(config, prog=f"maquette {name}", args=arguments)
+            # Options of the command itself may also stand after those of a choice: `output:depth --out x.png`.
+            anywhere = (tyro.conf.CascadeSubcommandArgs,)
+            return tyro.cli(config, prog=f"maquette {name}", args=arguments, config=anywhere)
     except SystemExit as stop:
-        # A config that contradicts itself raised a ValueError, which tyro put into a box; we want its one line.
-        if isinstance(stop.__context__, ValueError):
-            raise stop.__context__ from None
+        if (contradiction := _contradiction(stop)) is not None:
+            raise contradiction from None
         sys.stderr.write(said.getvalue())
         raise
+
+
+def _contradiction(stop: SystemExit) -> ValueError | None:
+    """What a config that contradicts itself, or a part of it, raised; tyro puts it into a box, we want its one line."""
+    error = stop.__context__
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, ValueError) and any(frame.name == "__post_init__" for frame in frames):
+            return error
+        error = error.__context__
+    return None
 
 
 def _help(prefix: str) -> str:
