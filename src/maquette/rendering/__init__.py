@@ -1,6 +1,8 @@
 """Shapes to pictures."""
 
+from maquette.rendering.discs import Averaged, Composited, Discs
 from maquette.rendering.dolly import DollyZoom, dolly_cameras, dolly_zoom
+from maquette.rendering.fragments import Fragments, fragments, interpolate, interpolate_corners, paint
 from maquette.rendering.lights import (
     STUDIO,
     Ambient,
@@ -13,7 +15,7 @@ from maquette.rendering.lights import (
     Point,
 )
 from maquette.rendering.looks import Look
-from maquette.rendering.result import Edges, Hard, Rendering
+from maquette.rendering.result import Antialias, Dibr, Edges, Hard, Rendering, Soft
 from maquette.rendering.turntable import turntable
 from maquette.rendering.verbs import WHITE, antialiased, render
 
@@ -21,9 +23,15 @@ __all__ = [
     "STUDIO",
     "WHITE",
     "Ambient",
+    "Antialias",
+    "Averaged",
+    "Composited",
+    "Dibr",
     "Directional",
+    "Discs",
     "DollyZoom",
     "Edges",
+    "Fragments",
     "Hard",
     "Headlight",
     "Lambert",
@@ -33,9 +41,14 @@ __all__ = [
     "Phong",
     "Point",
     "Rendering",
+    "Soft",
     "antialiased",
     "dolly_cameras",
     "dolly_zoom",
+    "fragments",
+    "interpolate",
+    "interpolate_corners",
+    "paint",
     "render",
     "turntable",
 ]

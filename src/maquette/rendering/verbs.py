@@ -1,12 +1,13 @@
 """render(shape, camera) -> Rendering: one verb for meshes, clouds and voxels."""
 
-from typing import assert_never
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.camera import Camera
+from maquette.camera import AnyCamera
+from maquette.rendering.discs import Averaged, Composited, Discs
 from maquette.rendering.lights import STUDIO, Lambert, Light, Material
 from maquette.rendering.mesh import render_mesh
 from maquette.rendering.points import render_points
@@ -19,44 +20,59 @@ WHITE = (1.0, 1.0, 1.0)
 
 def render(
     shape: Shape,
-    camera: Camera,
+    camera: AnyCamera,
     *,
     lights: tuple[Light, ...] = STUDIO,
     material: Material = Lambert(),
     background: tuple[float, float, float] = WHITE,
     smooth: bool = False,
-    radius: float = 0.01,
-    edges: Edges = Hard(),
+    radius: float | Float[Tensor, "*some N"] = 0.01,
+    edges: Edges | Discs = Hard(),
 ) -> Rendering:
     """Pictures of a shape from a camera, or from a batch of cameras (batches broadcast).
 
     `background` is sRGB 0..1. Meshes: `smooth` shades with vertex normals instead of face normals; both sides of a
-    face show; gradients flow to vertices, colours, texture and camera through the interior of what is seen.
-    Clouds: discs of `radius` world units. Voxels are rendered as the surface that `to_mesh` gives.
+    face show; gradients flow to vertices, colours, texture and camera through the interior of what is seen, and across
+    silhouettes as `edges` has it. Clouds: discs of `radius` world units, one for all or of each point, that cover each
+    other as `edges` has it (`Hard`, `Composited`, `Averaged`); no points show the background. Voxels are rendered as
+    the surface that `to_mesh` gives.
     """
-    behind = torch.tensor(background, device=camera.focal.device)
-    match edges:
-        case Hard():
-            pass
-        case _:
-            assert_never(edges)
+    behind = torch.tensor(background, device=camera.world_from_cam.device)
     surface = to_mesh(shape) if isinstance(shape, Voxels) else shape
     match surface:
         case Mesh():
             _check_together(surface.vertices, camera)
-            return render_mesh(surface, camera, lights=lights, material=material, background=behind, smooth=smooth)
+            if isinstance(edges, Composited | Averaged):
+                raise ValueError(
+                    f"render: edges {type(edges).__name__} are for clouds; a mesh takes {_names(get_args(Edges))}"
+                )
+            return render_mesh(
+                surface, camera, lights=lights, material=material, background=behind, smooth=smooth, edges=edges
+            )
         case PointCloud():
             _check_together(surface.points, camera)
-            return render_points(surface, camera, lights=lights, material=material, background=behind, radius=radius)
+            if not isinstance(edges, Discs):
+                raise ValueError(
+                    f"render: edges {type(edges).__name__} are for meshes; a cloud takes {_names(get_args(Discs))}"
+                )
+            return render_points(
+                surface, camera, lights=lights, material=material, background=behind, radius=radius, edges=edges
+            )
         case _:
             raise not_a_shape("render", shape)
 
 
-def _check_together(points: Float[Tensor, "*some N 3"], camera: Camera) -> None:
-    if points.dtype != camera.focal.dtype or points.device != camera.focal.device:
+def _names(kinds: tuple[type, ...]) -> str:
+    *others, last = (kind.__name__ for kind in kinds)
+    return f"{', '.join(others)} or {last}"
+
+
+def _check_together(points: Float[Tensor, "*some N 3"], camera: AnyCamera) -> None:
+    pose = camera.world_from_cam
+    if points.dtype != pose.dtype or points.device != pose.device:
         raise ValueError(
-            f"render: the shape is {points.dtype} on {points.device}, the camera {camera.focal.dtype} on "
-            f"{camera.focal.device}; move the camera with `camera.to`"
+            f"render: the shape is {points.dtype} on {points.device}, the camera {pose.dtype} on {pose.device}; "
+            "move the camera with `camera.to`"
         )
 
 

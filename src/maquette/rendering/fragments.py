@@ -1,0 +1,149 @@
+"""What the pixels see of a mesh: a list of faces and barycentrics, from which anything can be shaded.
+
+B views, V vertices, F faces, H W pixels, P pixels that see something, C channels. For a pixel's ray d = (x, y, 1) and a
+face with homogeneous corners v0 v1 v2, the barycentrics of the hit are proportional to d . (v1 x v2), d . (v2 x v0),
+d . (v0 x v1) (Olano and Greer 1997), so perspective needs no case of its own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from maquette import ops
+from maquette.camera import AnyCamera, Camera
+from maquette.shapes.mesh import Mesh, check
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """The P pixels of a batch of pictures that see a face, view by view and row by row."""
+
+    pixels: Int[Tensor, "P"]
+    """Places in the pictures, which are laid out as `shape` and flattened."""
+    views: Int[Tensor, "P"]
+    """Places in the batch, flattened."""
+    faces: Int[Tensor, "P"]
+    corners: Int[Tensor, "P 3"]
+    """The vertices of the faces."""
+    barycentrics: Float[Tensor, "P 3"]
+    """Weights of the corners, correct in perspective; they sum to 1. Gradients flow to vertices and camera."""
+    shape: tuple[int, ...]
+    """(*batch, H, W)."""
+
+
+def fragments(mesh: Mesh, camera: AnyCamera) -> Fragments:
+    """The nearest face at each pixel's centre, as `render` sees it, and where on it the centre lies.
+
+    A shader of one's own is then a few lines of tensors of P rows:
+
+        seen = fragments(mesh, camera)
+        normal = interpolate(seen, vertex_normals(mesh))
+        picture = paint(seen, (normal + 1) / 2, torch.ones(3))
+    """
+    check(mesh, "fragments")
+    screen = on_screen(mesh, camera)
+    return seen_of(mesh, camera, screen, visible_faces(mesh, camera, screen))
+
+
+def interpolate(seen: Fragments, values: Float[Tensor, "*some V C"]) -> Float[Tensor, "P C"]:
+    """Vertex attributes at the visible points: linear on the surface, so correct in perspective.
+
+    `values` may have the pictures' batch in front. Gradients flow to the values and to the barycentrics.
+    """
+    return weighted(at_corners(seen, values), seen.barycentrics)
+
+
+def interpolate_corners(seen: Fragments, values: Float[Tensor, "F 3 C"]) -> Float[Tensor, "P C"]:
+    """Attributes given at each corner of each face, such as `Texture.uv`, at the visible points."""
+    rows = values.reshape(len(values), -1).index_select(0, seen.faces)
+    by_column = rows.t().contiguous().reshape(3, values.shape[-1], len(rows))
+    return weighted(by_column.permute(2, 0, 1), seen.barycentrics)
+
+
+def paint(seen: Fragments, values: Float[Tensor, "P C"], empty: Float[Tensor, "C"]) -> Float[Tensor, "*batch H W C"]:
+    """Pictures with `values` where something is seen and `empty` elsewhere."""
+    picture = empty.to(values).expand(math.prod(seen.shape), -1).contiguous()
+    return picture.index_copy(0, seen.pixels, values.contiguous()).reshape(*seen.shape, len(empty))
+
+
+def at_corners(seen: Fragments, values: Float[Tensor, "*some V C"]) -> Float[Tensor, "P 3 C"]:
+    """Vertex attributes at the three corners of each visible face.
+
+    In memory each column stands by itself, which is several times as fast in sums over so few corners and channels.
+    """
+    count, channels = values.shape[-2:]
+    index = seen.corners.t()
+    if math.prod(values.shape[:-2]) > 1:
+        batch = seen.shape[:-2]
+        values, index = values.expand(*batch, count, channels), seen.views * count + index
+    rows = values.reshape(-1, channels).index_select(0, index.reshape(-1))
+    return rows.t().contiguous().reshape(channels, 3, -1).permute(2, 1, 0)
+
+
+def weighted(corners: Float[Tensor, "P 3 C"], weights: Float[Tensor, "P 3"]) -> Float[Tensor, "P C"]:
+    """The sum over the corners."""
+    a, b, c = corners.unbind(1)
+    u, v, w = weights[..., None].unbind(1)
+    return a * u + b * v + c * w
+
+
+def on_screen(mesh: Mesh, camera: AnyCamera) -> Float[Tensor, "B V 4"]:
+    """Homogeneous pixels (x w, y w, w) and the depth of the vertices in every view."""
+    scale = camera.focal if isinstance(camera, Camera) else camera.scale
+    # NumPy's, because torch's imports sympy, which takes half a second.
+    batch = np.broadcast_shapes(mesh.vertices.shape[:-2], scale.shape[:-1])
+    pixels = camera.pixels_from_world(mesh.vertices)
+    depth = pixels[..., 2] if isinstance(camera, Camera) else camera.depth(mesh.vertices)
+    both = torch.cat([pixels, depth[..., None]], -1)
+    return both.expand(*batch, -1, 4).reshape(-1, both.shape[-2], 4)
+
+
+def visible_faces(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"]) -> Int[Tensor, "B H W"]:
+    """The nearest face at each pixel's centre, -1 where there is none."""
+    pixels, depth = screen[..., :3].detach(), screen[..., 3:].detach()
+    if not isinstance(camera, Camera) and depth.numel():
+        # With parallel rays depth is linear on the screen, as 1 / w is in perspective: w = 1 / (something - depth).
+        low, high = torch.aminmax(depth)
+        extent = (high - low).clamp(min=1e-12)
+        pixels = pixels / ((high - depth) / extent + 1)
+    return ops.raster(pixels.contiguous(), mesh.faces, camera.size)
+
+
+def seen_of(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"], faces: Int[Tensor, "B H W"]) -> Fragments:
+    """The fragments of the pixels with a face, which need not cover the pixel's centre."""
+    height, width = camera.size
+    scale = camera.focal if isinstance(camera, Camera) else camera.scale
+    batch = np.broadcast_shapes(mesh.vertices.shape[:-2], scale.shape[:-1])
+    flat = faces.reshape(-1)
+    pixels = (flat >= 0).nonzero()[:, 0]
+    views = pixels // (height * width)
+    face = flat.index_select(0, pixels)
+    corners = mesh.faces.index_select(0, face)
+    blank = Fragments(pixels, views, face, corners, screen.new_empty(len(pixels), 3), (*batch, height, width))
+    return Fragments(pixels, views, face, corners, _barycentrics(blank, screen), blank.shape)
+
+
+def _barycentrics(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
+    # In float64, like the kernel: float32 sees the corners of a face that is edge-on in one line, and divides 0 by 0.
+    height, width = seen.shape[-2:]
+    place = seen.pixels - seen.views * (height * width)
+    row = place // width
+    middle = torch.stack([place - row * width, row]).double() + 0.5
+    x, y, w = at_corners(seen, screen[..., :3].reshape(*seen.shape[:-2], -1, 3)).permute(2, 1, 0).double()
+    # Shifted to the pixel, so that large coordinates do not cancel: only x - x_pixel w is small.
+    x, y = x - middle[0] * w, y - middle[1] * w
+    weights = x.roll(-1, 0) * y.roll(1, 0) - y.roll(-1, 0) * x.roll(1, 0)
+    total = weights.sum(0)
+    return (weights / torch.where(total == 0, 1.0, total)).to(screen.dtype).t()
+
+
+def kept_on_faces(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
+    """Barycentrics for pixels that their faces do not cover: of a point of the face nearby."""
+    w = interpolate(seen, screen[..., 2:3].reshape(*seen.shape[:-2], -1, 1))
+    # Beyond the horizon of the face's plane w is negative, and so are then the weights of corners on the pixel's side.
+    weights = (seen.barycentrics * torch.where(w < 0, -1.0, 1.0)).clamp(min=0)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
