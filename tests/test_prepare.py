@@ -22,7 +22,7 @@ from maquette.data.prepare.manifest import front_rotation, read_manifest
 from maquette.data.prepare.meshes import model_files, object_ids
 from maquette.data.prepare.truth import mesh_truth, outer_points, without_cavities
 from maquette.data.prepare.views import Ranges, pictures, random_lights, random_pictures
-from maquette.data.prepare.workers import Lost, run_jobs
+from maquette.data.workers import Lost, run_jobs
 from maquette.rendering import antialiased, render
 from maquette.shapes import FaceColors, Mesh, VertexColors
 from maquette.transforms import apply

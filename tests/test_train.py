@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from maquette.data import pack as packing
 from maquette.data.batches import fixed_batch, objects_at, training_batch
 from maquette.data.crop import crop_to_mask
+from maquette.data.dataset import open_dataset
 from maquette.data.pack import pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import PointsConfig, SmallEncoder, load_run
@@ -67,8 +69,6 @@ def test_an_empty_picture_has_nothing_to_crop():
 
 
 def test_a_pack_holds_what_the_data_set_holds(data):
-    from maquette.data.dataset import open_dataset
-
     made = pack(data, "train", 32, workers=1)
     source = open_dataset(data)
     entry = made.entries[1]
@@ -86,6 +86,44 @@ def test_a_pack_is_made_once(data, monkeypatch):
     pack(data, "train", 32, workers=1)
     monkeypatch.setattr(packing, "_write", lambda *_: pytest.fail("packed again"))
     pack(data, "train", 32, workers=1)
+
+
+def test_objects_that_were_made_again_are_packed_again(data, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    before = pack(copy, "train", 32, workers=1)
+    folder = copy / "objects" / before.entries[0].id
+    with np.load(folder / "shape.npz") as arrays:
+        changed = dict(arrays) | {"voxels": np.zeros_like(arrays["voxels"])}
+    np.savez(folder / "shape.npz", **changed)
+    after = pack(copy, "train", 32, workers=1)
+    assert before.voxels[0].any() and not after.voxels[0].any()
+    np.testing.assert_array_equal(before.voxels[1:], after.voxels[1:])
+
+
+def test_an_object_that_cannot_be_read_is_named_and_leaves_no_pack(data, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    spoilt = next(entry.id for entry in open_dataset(copy).entries if entry.split == "train")
+    (copy / "objects" / spoilt / "views" / "00.png").write_bytes(b"no picture")
+    with pytest.raises(OSError, match=f"cannot be packed: {spoilt}: ") as caught:
+        pack(copy, "train", 32, workers=1)
+    assert len(str(caught.value).splitlines()) == 1
+    assert list((copy / "packs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_packs_in_several_processes(data, tmp_path):
+    """Workers do not run the program that started them."""
+    copy, script = tmp_path / "data", tmp_path / "script.py"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    script.write_text(
+        "from pathlib import Path\nimport maquette.data.pack as packing\nprint('once')\npacking.PIECE = 1\n"
+        f"print(len(packing.pack(Path({str(copy)!r}), 'train', 32, workers=2).entries))\n"
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.split() == ["once", str(len(pack(data, "train", 32, workers=1).entries))]
 
 
 def test_a_split_that_is_not_there_is_named(data):

@@ -37,6 +37,8 @@ UNLABELLED = ("", "other", "unknown")
 """Categories that do not say what an object is."""
 LEARNING_FRAME = "bounding box centred at the origin, its diagonal 1, front +z, y up"
 TEMPORARY = ".tmp-"
+PACKS = "packs"
+"""Folder of what `maquette.data.pack` makes of a data set."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Dataset(Protocol):
 
     def truth(self, entry: Entry) -> Truth: ...
 
+    def stamp(self, entry: Entry) -> str:
+        """Another text when the object's files are replaced: what is made from them can be told to be stale."""
+        ...
+
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """The data set in a folder: one that `maquette prepare` made, or renders and voxels in the R2N2/ShapeNet layout.
@@ -163,6 +169,16 @@ class Prepared:
             bits, side = arrays["voxels"], int(arrays["resolution"])
             voxels = np.unpackbits(bits, count=side**3).astype(bool).reshape(side, side, side)
             return Truth(arrays["points"], arrays["normals"].astype(np.float32), arrays["labels"], names, voxels)
+
+    def stamp(self, entry: Entry) -> str:
+        folder = object_folder(self.root, entry.id)
+        return times(folder / "object.json", folder / "shape.npz", folder / "views")
+
+
+def times(*paths: Path) -> str:
+    """When files were last changed, and their sizes; a folder changes when a file in it is added or replaced."""
+    states = [path.stat() for path in paths]
+    return " ".join(f"{state.st_mtime_ns}:{state.st_size}" for state in states)
 
 
 def _open_prepared(root: Path) -> Prepared:

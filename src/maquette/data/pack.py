@@ -6,12 +6,13 @@ operating system keeps the pages that are used.
 
 import hashlib
 import json
+import math
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,14 @@ import torch
 from jaxtyping import Float, Float16, Float32, Int, UInt8
 
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import Dataset, Entry, open_dataset
+from maquette.data.dataset import PACKS, Dataset, Entry, open_dataset
+from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 
 POINTS = 4096
 """Truth points kept of every object: the losses of one step draw fewer."""
+PIECE = 64
+"""Objects a job: few enough for a lively progress bar, many enough to open the data set once for all of them."""
 VERSION = 1
 
 
@@ -53,7 +57,8 @@ def pack(
 ) -> Pack:
     """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs if it is not there yet.
 
-    `progress` is told (objects done, objects in all).
+    A pack is made again when objects were added, taken away or replaced. `workers` processes share the work, all cores
+    unless told. `progress` is told (objects done, objects in all).
     """
     dataset = open_dataset(data)
     entries = tuple(entry for entry in dataset.entries if split == "all" or entry.split == split)
@@ -62,9 +67,10 @@ def pack(
         raise ValueError(
             f"pack: {data} has no objects of split {split!r}; it has {', '.join(held) or 'no objects at all'}"
         )
-    # Another set of objects under the same name, or another layout of the arrays, is another pack.
-    key = json.dumps([VERSION, size, POINTS, [asdict(entry) for entry in entries]])
-    folder = Path(data) / "packs" / f"{split}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    # Another set of objects under the same name, objects made again, or another layout of the arrays: another pack.
+    key = json.dumps([VERSION, size, POINTS, [(asdict(entry), dataset.stamp(entry)) for entry in entries]])
+    root = Path(data) if Path(data).is_dir() else Path(data).parent  # a split file stands beside the data
+    folder = root / PACKS / f"{split}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not (folder / "done.json").is_file():
         _write(Path(data), entries, folder, size, workers or os.cpu_count() or 1, progress)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _SHAPES}
@@ -98,24 +104,23 @@ def _write(
         for name, shape_of in _SHAPES.items():
             shape, kind = shape_of(len(entries), int(first[-1]), size)
             np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
-        # Pieces of 64 objects: small enough for a lively progress bar, large enough to open the data set once each.
-        pieces = [(start, entries[start : start + 64]) for start in range(0, len(entries), 64)]
+        pieces = [(start, entries[start : start + PIECE]) for start in range(0, len(entries), PIECE)]
+        jobs = [_Piece(start, int(first[start]), piece) for start, piece in pieces]
+        write = partial(_write_piece, data, temporary, size)
+        alone = workers == 1 or len(jobs) == 1
         done = 0
-        if workers == 1 or len(pieces) == 1:
-            for start, piece in pieces:
-                done += _write_piece(data, temporary, size, start, int(first[start]), piece)
-                if progress:
-                    progress(done, len(entries))
-        else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-                jobs = [
-                    pool.submit(_write_piece, data, temporary, size, start, int(first[start]), piece)
-                    for start, piece in pieces
-                ]
-                for job in jobs:
-                    done += job.result()
-                    if progress:
-                        progress(done, len(entries))
+        for _, result in (
+            ((job, write(job)) for job in jobs) if alone else run_jobs(write, jobs, workers=workers, limit_s=math.inf)
+        ):
+            match result:
+                case Lost(reason):
+                    raise OSError(f"{data}: cannot be packed: {reason}")
+                case str(reason):
+                    raise OSError(f"{data}: cannot be packed: {reason}")
+                case int(count):
+                    done += count
+            if progress:
+                progress(done, len(entries))
         write_json(temporary / "done.json", {"version": VERSION, "objects": len(entries), "views": int(first[-1])})
         if folder.exists():
             shutil.rmtree(folder)
@@ -124,25 +129,41 @@ def _write(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+@dataclass(frozen=True)
+class _Piece:
+    """Objects that follow each other, and where the first of them and its first view lie in the arrays."""
+
+    object: int
+    view: int
+    entries: tuple[Entry, ...]
 
 
-def _write_piece(data: Path, folder: Path, size: int, start: int, view: int, entries: tuple[Entry, ...]) -> int:
+def _write_piece(data: Path, folder: Path, size: int, piece: _Piece) -> int | str:
+    """The number of objects written, or in one line why one of them cannot be read."""
     dataset: Dataset = open_dataset(data)
     arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in _SHAPES}
-    for index, entry in enumerate(entries, start):
-        truth = dataset.truth(entry)
-        # A fixed draw by the object's place; clouds with fewer points repeat some.
-        draw = np.random.default_rng(index).permutation(len(truth.points))
-        arrays["points"][index] = truth.points[np.resize(draw, POINTS)]
-        arrays["voxels"][index] = np.packbits(truth.voxels.reshape(-1))
-        for k in range(entry.views):
-            shot = dataset.view(entry, k)
-            arrays["cameras"][view] = (shot.azimuth, shot.elevation, shot.distance)
-            crop = crop_to_mask(torch.from_numpy(shot.rgba.astype(np.float32) / 255), size)
-            arrays["views"][view] = (crop.rgba.numpy() * 255 + 0.5).astype(np.uint8)
-            view += 1
+    view = piece.view
+    for index, entry in enumerate(piece.entries, piece.object):
+        try:
+            _write_entry(dataset, entry, arrays, index, view, size)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            return f"{entry.id}: {' '.join(str(error).split()) or type(error).__name__}"
+        view += entry.views
     for array in arrays.values():
         array.flush()
-    return len(entries)
+    return len(piece.entries)
+
+
+def _write_entry(
+    dataset: Dataset, entry: Entry, arrays: dict[str, np.memmap], index: int, view: int, size: int
+) -> None:
+    truth = dataset.truth(entry)
+    # A fixed draw by the object's place; clouds with fewer points repeat some.
+    draw = np.random.default_rng(index).permutation(len(truth.points))
+    arrays["points"][index] = truth.points[np.resize(draw, POINTS)]
+    arrays["voxels"][index] = np.packbits(truth.voxels.reshape(-1))
+    for k in range(entry.views):
+        shot = dataset.view(entry, k)
+        arrays["cameras"][view + k] = (shot.azimuth, shot.elevation, shot.distance)
+        crop = crop_to_mask(torch.from_numpy(shot.rgba.astype(np.float32) / 255), size)
+        arrays["views"][view + k] = (crop.rgba.numpy() * 255 + 0.5).astype(np.uint8)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from maquette import transforms
 from maquette.camera import Camera, orbit, orbit_angles
-from maquette.data.dataset import LEARNING_FRAME, Entry, Truth, View, read_json
+from maquette.data.dataset import LEARNING_FRAME, Entry, Truth, View, read_json, times
 from maquette.shapes import Mesh, bounds, cell_centers, learning_from_world
 from maquette.shapes.voxelize import cells_touched
 
@@ -113,6 +113,11 @@ class ShapeNet:
         filled = read_binvox(self.root / VOXELS / entry.source / "model.binvox")
         voxels = resampled(filled, low, high, RESOLUTION)
         return Truth(points, normals, np.zeros(POINTS, dtype=np.int16), ("surface",), voxels)
+
+    def stamp(self, entry: Entry) -> str:
+        mesh, voxels = (self.root / place / entry.source for place in (MESHES, VOXELS))
+        renders = self.root / RENDERS / entry.source / "rendering"
+        return f"{self.view_numbers[entry.id]} {times(mesh / 'model.obj', voxels / 'model.binvox', renders)}"
 
 
 def is_layout(root: Path) -> bool:

@@ -1,6 +1,7 @@
 """Make the objects of a data set, whatever they come from: in parallel, resumable, with an account of what failed."""
 
 import errno
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from maquette.data.dataset import (
     FORMAT,
     FORMAT_VERSION,
+    PACKS,
     Entry,
     Pictures,
     Truth,
@@ -23,7 +25,7 @@ from maquette.data.dataset import (
     write_index,
     write_object,
 )
-from maquette.data.prepare.workers import Lost, run_jobs
+from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 from maquette.version import __version__
 
@@ -104,6 +106,8 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s
     remove_unfinished(plan.out)
     there = finished_ids(plan.out)
     todo = [job for job in plan.jobs if job.id not in there]
+    if todo:  # packs of what was there before are of no use to anybody
+        shutil.rmtree(plan.out / PACKS, ignore_errors=True)
     failures = list(plan.missing)
     results = run_jobs(partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s)
     with _progress(len(plan.jobs), len(plan.jobs) - len(todo)) as advance:

@@ -6,11 +6,12 @@ J is the type of a job, R what the task returns for it; both are pickled between
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
@@ -47,26 +48,27 @@ def run_jobs(
     A worker that takes longer than `limit_s` seconds for a job is killed, one that dies is replaced; both give `Lost`.
     When the caller stops early, or this process dies, the workers end.
     """
-    context = _context()
+    process = _process()
     todo = list(reversed(jobs))
-    crew = [_start(context, task) for _ in range(min(workers, len(jobs)))]
+    crew = [_start(process, task) for _ in range(min(workers, len(jobs)))]
     try:
         while crew:
             now = time.monotonic()
             timeout = max(0.0, min(worker.deadline for worker in crew) - now)
             wait([worker.connection for worker in crew], None if timeout == float("inf") else timeout)
             for worker in list(crew):
-                job, result = worker.job, _poll(worker, limit_s)
+                result = _poll(worker, limit_s)
                 if result is not None:
-                    worker.job = None
-                    yield job, result[0]  # type: ignore[misc]
+                    job, worker.job = worker.job, None
+                    assert job is not None  # who has no job gives no result
+                    yield job, result[0]
                 if not worker.ready:
                     continue
                 if not worker.process.is_alive():
                     _end(worker)
                     crew.remove(worker)
                     if todo:
-                        crew.append(_start(context, task))
+                        crew.append(_start(process, task))
                 elif worker.job is None:
                     if todo:
                         worker.job, worker.deadline = todo.pop(), time.monotonic() + limit_s
@@ -79,21 +81,40 @@ def run_jobs(
             _end(worker)
 
 
-def _context() -> BaseContext:
+def _process() -> Callable[..., BaseProcess]:
     """Never plain fork: a copy of a process with threads may hang. A fork server has imported the slow modules once."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
+        return multiprocessing.get_context("spawn").Process
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    return context
+    return context.Process
 
 
-def _start(context: BaseContext, task: Callable[[J], object]) -> _Worker[J]:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, task), daemon=True)  # type: ignore[attr-defined]
-    process.start()
+def _start(make: Callable[..., BaseProcess], task: Callable[[J], object]) -> _Worker[J]:
+    ours, theirs = multiprocessing.Pipe()
+    process = make(target=_serve, args=(theirs, task), daemon=True)
+    with _without_main():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes started here do not import the program that starts them, as they else would before anything.
+
+    Tasks come from modules, so nothing of the program is needed, and a script of a few lines works without
+    `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
 
 
 def _poll(worker: _Worker[J], limit_s: float) -> tuple[R | Lost] | None:
@@ -104,7 +125,7 @@ def _poll(worker: _Worker[J], limit_s: float) -> tuple[R | Lost] | None:
         except (EOFError, ConnectionResetError):
             worker.process.join()
             if not worker.ready:
-                raise OSError(f"prepare: worker processes do not start ({_death(worker.process.exitcode)})") from None
+                raise OSError(f"worker processes do not start ({_death(worker.process.exitcode)})") from None
             return (Lost(_death(worker.process.exitcode)),)
         if not worker.ready:
             worker.ready = True
