@@ -13,7 +13,7 @@ from maquette import ops
 from maquette.camera import Camera
 from maquette.masks import extended
 from maquette.rendering import render
-from maquette.shapes import Mesh, PointCloud, VertexColors, check, vertex_normals
+from maquette.shapes import Mesh, PointCloud, VertexColors, check, subdivide_midpoint, vertex_normals
 
 GRAZING = (0.15, 0.55)
 """Cosines between normal and line of sight: below the first a vertex is not seen, above the second it is in full."""
@@ -81,20 +81,7 @@ def subdivided(mesh: Mesh, vertices: int) -> Mesh:
         kind = type(mesh.appearance).__name__
         raise ValueError(f"subdivided: the mesh has {kind}; subdivide first, or give one with vertex colours or none")
     while mesh.vertices.shape[-2] < vertices:
-        edges = mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).sort(-1).values
-        unique, index = edges.unique(dim=0, return_inverse=True)
-        count = mesh.vertices.shape[-2]
-        ab, bc, ca = (index.reshape(-1, 3) + count).unbind(-1)
-        a, b, c = mesh.faces.unbind(-1)
-        faces = torch.stack([a, ab, ca, ab, b, bc, ca, bc, c, ab, bc, ca], -1).reshape(-1, 3)
-
-        def refined(values: Float[Tensor, "V C"], unique: Int[Tensor, "E 2"] = unique) -> Float[Tensor, "W C"]:
-            return torch.cat([values, values[unique].mean(1)])
-
-        appearance = mesh.appearance
-        if isinstance(appearance, VertexColors):
-            appearance = VertexColors(refined(appearance.colors))
-        mesh = Mesh(refined(mesh.vertices), faces, appearance)
+        mesh = subdivide_midpoint(mesh)
     return mesh
 
 

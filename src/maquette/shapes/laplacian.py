@@ -103,7 +103,8 @@ def neighbor_sums(
 
     Rows of one coordinate, not of three, are what makes this quick on a CPU, forwards and backwards.
     """
-    start, end = edges.T.reshape(-1), edges.T.flip(0).reshape(-1)
+    low, high = edges.unbind(1)
+    start, end = torch.cat([low, high]), torch.cat([high, low])
     across = values.index_select(-1, end)
     if weights is not None:
         across = across * torch.cat([weights, weights], -1)
@@ -126,9 +127,9 @@ def checked_topology(mesh: Mesh, topology: Topology | None, name: str) -> Topolo
     count = mesh.vertices.shape[-2]
     if topology.vertices > count:
         raise ValueError(f"{name}: faces use vertex {topology.vertices - 1}, but there are {count} vertices")
-    if len(topology.face_edges) != len(mesh.faces):
+    if len(topology.faces) != len(mesh.faces):
         raise ValueError(
-            f"{name}: the topology is of {len(topology.face_edges)} faces, the mesh has {len(mesh.faces)}; "
+            f"{name}: the topology is of {len(topology.faces)} faces, the mesh has {len(mesh.faces)}; "
             "give topology_of(mesh.faces)"
         )
     if topology.edges.device != mesh.vertices.device:

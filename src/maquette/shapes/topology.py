@@ -3,6 +3,7 @@
 V vertices, F faces, E edges, P pairs of faces that share an edge, S splits. All of it follows from the faces alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class Topology:
     the faces on its two sides meet as if it were not there.
     """
 
+    faces: Int64[Tensor, "F 3"]
+    """What it is the topology of."""
     vertices: int
     """One more than the highest vertex index."""
     edges: Int64[Tensor, "E 2"]
@@ -77,14 +80,20 @@ def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
     earlier = first[later] + torch.arange(total, device=faces.device) - (rank.cumsum(0) - rank)[later]
     upwards = start < end
     return Topology(
+        faces=_by_columns(faces.unbind(1)),
         vertices=count,
-        edges=edges,
+        edges=_by_columns(edges.unbind(1)),
         face_edges=index.reshape(-1, 3),
         uses=uses,
-        pairs=torch.stack([order[earlier] // 3, order[later] // 3], 1),
+        pairs=_by_columns((order[earlier] // 3, order[later] // 3)),
         pair_edges=index[order[later]],
         opposed=upwards[order[earlier]] != upwards[order[later]],
     )
+
+
+def _by_columns(columns: Sequence[Int64[Tensor, " N"]]) -> Int64[Tensor, "N C"]:
+    """Columns side by side, each in one piece of memory: a loop that gathers by them copies nothing."""
+    return torch.stack(tuple(columns)).T
 
 
 def boundary_edges(topology: Topology) -> Int64[Tensor, "B 2"]:
