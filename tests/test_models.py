@@ -153,6 +153,29 @@ def test_a_broken_configuration_is_refused(tmp_path, text):
         load_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("encoder", "width"), "wide"), (("encoder", "width"), 8 * 10**12), (("encoder", "width"), 12),
+        (("encoder", "width"), True), (("encoder", "width"), 8.0), (("encoder", "features"), -1),
+        (("encoder", "picture_size"), 0), (("encoder", "picture_size"), None), (("points", "points"), 10**18),
+        (("points", "hidden"), [1]), (("mesh", "level"), 60), (("mesh", "smooth"), float("nan")),
+        (("mesh", "smooth"), "x"), (("voxels", "channels"), 0), (("voxels_share",), float("inf")), (("mesh",), 3),
+    ],
+)  # fmt: skip
+def test_absurd_values_in_a_configuration_are_refused_in_a_line(tmp_path, path, value):
+    save_model(build(TRIO), tmp_path, {})
+    settings = json.loads((tmp_path / "config.json").read_text())
+    place = settings["model"]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(OSError, match=r"config\.json: not a run's configuration: ValueError: ") as caught:
+        load_run(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     model = build(PointsConfig(SMALL))
     with torch.no_grad():

@@ -149,6 +149,13 @@ def test_the_aligned_camera_of_the_true_viewpoint_is_the_true_camera():
     assert torch.allclose(again.world_from_cam, view.world_from_cam, atol=1e-6)
 
 
+@pytest.mark.parametrize("box", [(50.0, 10.0, 10.0, 50.0), (10.0, 50.0, 50.0, 10.0), (10.0, 10.0, 10.0, 50.0),
+                                 (0.0, 0.0, math.nan, 50.0), (0.0, 0.0, math.inf, 50.0)])  # fmt: skip
+def test_a_box_that_is_none_is_refused(box):
+    with pytest.raises(ValueError, match=r"aligned_camera: box is .* x0 < x1 and y0 < y1"):
+        aligned_camera(ico_sphere(1).vertices, (0.5, 0.3, 2.0), box, size=(60, 60))
+
+
 def test_a_predicted_distance_inside_the_object_is_moved_out():
     points = ico_sphere(2, radius=0.4).vertices
     view = aligned_camera(points, (0.0, 0.0, 0.1), (10.0, 10.0, 50.0, 50.0), size=(60, 60))

@@ -31,6 +31,8 @@ def aligned_camera(
         raise ValueError(f"aligned_camera: the {len(points)} points span {extent.tolist()} at focal 1; give a solid")
     corners = points.new_tensor(box).reshape(2, 2)
     wanted = corners[1] - corners[0]
+    if not bool((wanted > 0).all()) or not bool(torch.isfinite(wanted).all()):
+        raise ValueError(f"aligned_camera: box is {box}; give (x0, y0, x1, y1) in pixels with x0 < x1 and y0 < y1")
     focal = (wanted * extent).sum() / (extent * extent).sum()
     center = corners.mean(0) - focal * (low + high) / 2
     return Camera(unit.world_from_cam, focal.expand(2), center, size)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maquette.models.ranges import check_ranges
+
 
 @dataclass(frozen=True)
 class SmallEncoder:
@@ -20,6 +22,9 @@ class SmallEncoder:
     picture_size: int = 64
     """Pixels a side; a multiple of 16."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, {"width": (8, 1024), "features": (1, 65_536), "picture_size": (16, 1024)})
+
 
 @dataclass(frozen=True)
 class Resnet18Encoder:
@@ -29,6 +34,9 @@ class Resnet18Encoder:
     """File of published ImageNet weights (.safetensors, or .pth read without running code); none: random."""
     picture_size: int = 137
     """Pixels a side."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"picture_size": (32, 1024)})
 
 
 EncoderConfig = SmallEncoder | Resnet18Encoder

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import chamfer, laplacian_uniform
+from maquette.models.ranges import check_ranges
 from maquette.shapes import Mesh, positions_at, sample_faces
 from maquette.shapes.primitives import ico_sphere
 
@@ -27,6 +28,9 @@ class MeshHead:
     """Points drawn from the predicted surface for the chamfer loss."""
     smooth: float = 0.1
     """Weight of the uniform Laplacian against the chamfer distance (units of the object's diagonal)."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"level": (0, 6), "hidden": (1, 65_536), "samples": (1, 1_000_000), "smooth": (0, 1e6)})
 
 
 class MeshDecoder(nn.Module):

@@ -11,6 +11,7 @@ from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
 from maquette.models.mesh import MeshDecoder, MeshHead
 from maquette.models.points import PointsDecoder, PointsHead
+from maquette.models.ranges import check_ranges
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
 from maquette.shapes import Shape
@@ -52,6 +53,9 @@ class TrioConfig:
     """Share of every batch that the voxels learn from: their convolutions cost the most."""
     mesh_share: float = 0.5
     """Share of every batch that the mesh learns from."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1)})
 
 
 ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | TrioConfig

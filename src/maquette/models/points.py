@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import chamfer
+from maquette.models.ranges import check_ranges
 from maquette.shapes import PointCloud
 
 
@@ -18,6 +19,9 @@ class PointsHead:
     """N."""
     hidden: int = 512
     """Width of the hidden layer."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"points": (1, 1_000_000), "hidden": (1, 65_536)})
 
 
 class PointsDecoder(nn.Module):

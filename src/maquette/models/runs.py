@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -53,12 +54,12 @@ def load_run(folder: Path | None = None) -> Run:
     try:
         settings = json.loads(config_path.read_text())
         config = from_json(ModelConfig, settings["model"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(config.encoder, Resnet18Encoder):
+            # The run holds all its weights; the file that its encoder began from need not be on this machine.
+            config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, weights=None))
+        model = build(config)
+    except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise OSError(f"{config_path}: not a run's configuration: {_line(error)}") from error
-    if isinstance(config.encoder, Resnet18Encoder):
-        # The run holds all its weights; the file that its encoder began from need not be on this machine.
-        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, weights=None))
-    model = build(config)
     try:
         tensors = load_file(weights_path)
     except SafetensorError as error:
@@ -116,11 +117,23 @@ def from_json(kind: typing.Any, value: typing.Any) -> typing.Any:
         if unknown:
             raise ValueError(f"{kind.__name__} has no field {sorted(unknown)[0]!r}")
         return kind(**{name: from_json(hints[name], item) for name, item in value.items() if name != "type"})
-    if kind is Path:
-        return Path(value)
+    if origin is typing.Literal:
+        members = typing.get_args(kind)
+        if value not in members:
+            raise ValueError(f"{value!r} is none of {', '.join(map(repr, members))}")
+        return value
     if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{value!r} is not a list")
         inner = typing.get_args(kind)
-        return tuple(
-            from_json(inner[0] if len(inner) == 2 and inner[1] is ... else inner[i], v) for i, v in enumerate(value)
-        )
-    return value
+        if len(inner) == 2 and inner[1] is ...:
+            inner = inner[:1] * len(value)
+        if len(inner) != len(value):
+            raise ValueError(f"{value!r} holds {len(value)} values, not {len(inner)}")
+        return tuple(from_json(member, item) for member, item in zip(inner, value, strict=True))
+    plain = {float: (int, float), Path: (str,)}.get(kind, (kind,))
+    if type(value) not in plain:  # True is no number
+        raise ValueError(f"{value!r} is not of type {getattr(kind, '__name__', kind)}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return kind(value)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import occupancy_bce
+from maquette.models.ranges import check_ranges
 from maquette.shapes import Voxels
 
 RESOLUTION = 32
@@ -24,6 +25,9 @@ class VoxelsHead:
     """Of the 8^3 grid; the 16^3 grid has half as many again."""
     full_weight: float = 1.0
     """Weight of full cells in the loss; above 1 it keeps thin parts at the price of a thicker solid."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"hidden": (1, 65_536), "channels": (2, 1024), "full_weight": (1e-6, 1e6)})
 
 
 class VoxelsDecoder(nn.Module):
