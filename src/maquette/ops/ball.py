@@ -1,6 +1,6 @@
 """Which points lie within a radius of each query.
 
-B batch, N queries, M points, K places, S clouds of a disjoint union. Only indices come out: distances are torch's part.
+B batch, N queries, M points, K places, S offsets of a disjoint union. Only indices come out: distances are torch's part.
 """
 
 import importlib.util

@@ -1,6 +1,6 @@
 """Points that lie as far from each other as can be: farthest point sampling.
 
-B batch, N points, K chosen, S clouds of a disjoint union.
+B batch, N points, K chosen, S clouds of a disjoint union, T = S + 1 offsets.
 """
 
 import importlib.util
@@ -41,7 +41,7 @@ def farthest_points_ragged(
     points: Float[Tensor, "N 3"],
     counts: Int64[Tensor, " S"],
     *,
-    splits: Int64[Tensor, " S+1"],
+    splits: Int64[Tensor, " T"],
     starts: Int64[Tensor, " S"] | None = None,
 ) -> Int64[Tensor, " K"]:
     """`farthest_points` of several clouds of different sizes: `counts[s]` of cloud s, one after the other.
@@ -84,7 +84,7 @@ def _check_starts(function: str, starts: Tensor, splits: Tensor, counts: Tensor)
 
 def farthest_reference(
     points: Float[Tensor, "N 3"],
-    splits: Int64[Tensor, " S+1"],
+    splits: Int64[Tensor, " T"],
     counts: Int64[Tensor, " S"],
     starts: Int64[Tensor, " S"],
 ) -> Int64[Tensor, " K"]:
@@ -137,7 +137,7 @@ def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
 
 def farthest_numba(
     points: Float[Tensor, "N 3"],
-    splits: Int64[Tensor, " S+1"],
+    splits: Int64[Tensor, " T"],
     counts: Int64[Tensor, " S"],
     starts: Int64[Tensor, " S"],
 ) -> Int64[Tensor, " K"]:

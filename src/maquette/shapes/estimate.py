@@ -91,13 +91,14 @@ def outward_signs(
 ) -> Float[Tensor, "*batch N"]:
     """The factor, 1 or -1, that turns each normal outside, as `estimate_normals` tells."""
     n = points.shape[-2]
+    if points.numel() == 0:
+        return points[..., 0]
     signs = np.ones((points.shape[:-2].numel(), n))
     clouds = (
         t.detach().cpu().reshape(len(signs), n, -1).numpy() for t in (points.double(), normals.double(), neighbors)
     )
     for b, (cloud, vectors, near) in enumerate(zip(*clouds, strict=True)):
-        if n:
-            signs[b] = _agree(cloud, vectors, near)
+        signs[b] = _agree(cloud, vectors, near)
     return torch.from_numpy(signs).reshape(points.shape[:-1]).to(normals)
 
 
