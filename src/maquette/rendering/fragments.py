@@ -46,7 +46,8 @@ def fragments(mesh: Mesh, camera: AnyCamera) -> Fragments:
     """
     check(mesh, "fragments")
     screen = on_screen(mesh, camera)
-    return seen_of(mesh, camera, screen, visible_faces(mesh, camera, screen))
+    face = ops.raster(in_order_of_depth(camera, screen), mesh.faces, camera.size)
+    return seen_of(mesh, camera, screen, face)
 
 
 def interpolate(seen: Fragments, values: Float[Tensor, "*some V C"]) -> Float[Tensor, "P C"]:
@@ -102,15 +103,14 @@ def on_screen(mesh: Mesh, camera: AnyCamera) -> Float[Tensor, "B V 4"]:
     return both.expand(*batch, -1, 4).reshape(-1, both.shape[-2], 4)
 
 
-def visible_faces(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"]) -> Int[Tensor, "B H W"]:
-    """The nearest face at each pixel's centre, -1 where there is none."""
-    pixels, depth = screen[..., :3].detach(), screen[..., 3:].detach()
-    if not isinstance(camera, Camera) and depth.numel():
-        # With parallel rays depth is linear on the screen, as 1 / w is in perspective: w = 1 / (something - depth).
-        low, high = torch.aminmax(depth)
-        extent = (high - low).clamp(min=1e-12)
-        pixels = pixels / ((high - depth) / extent + 1)
-    return ops.raster(pixels.contiguous(), mesh.faces, camera.size)
+def in_order_of_depth(camera: AnyCamera, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "B V 3"]:
+    """Homogeneous pixels whose w grows with depth, for parallel rays too: what the z-buffer takes."""
+    if isinstance(camera, Camera) or not screen.numel():
+        return screen[..., :3]
+    # With parallel rays depth is linear on the screen, as 1 / w is in perspective: w = 1 / (something - depth).
+    depth = screen[..., 3:].detach()
+    low, high = torch.aminmax(depth)
+    return screen[..., :3] / ((high - depth) / (high - low).clamp(min=1e-12) + 1)
 
 
 def seen_of(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"], faces: Int[Tensor, "B H W"]) -> Fragments:

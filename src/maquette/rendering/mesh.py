@@ -9,17 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette import ops
 from maquette.camera import AnyCamera, Camera
 from maquette.rendering.fragments import (
     Fragments,
     at_corners,
+    in_order_of_depth,
     interpolate,
     interpolate_corners,
     kept_on_faces,
     on_screen,
     paint,
     seen_of,
-    visible_faces,
     weighted,
 )
 from maquette.rendering.lights import Light, Material, shade
@@ -43,7 +44,8 @@ def render_mesh(
 ) -> Rendering:
     check(mesh, "render")
     screen = on_screen(mesh, camera)
-    face = visible_faces(mesh, camera, screen)
+    ordered = in_order_of_depth(camera, screen)
+    face = ops.raster(ordered, mesh.faces, camera.size)
     shown, alpha = face, (face >= 0).to(screen.dtype)
     if isinstance(edges, Soft | Dibr):
         # Around the surface its colours go on: those of the nearest face on the screen.
@@ -67,7 +69,7 @@ def render_mesh(
             depth, normal = depth * covered, normal * covered[:, None]
         case Antialias():
             rgb = paint(seen, color, behind)
-            rgb, alpha = blended_across_edges(mesh, screen, face, rgb, alpha)
+            rgb, alpha = blended_across_edges(mesh, ordered, face, rgb, alpha)
     nothing = color.new_zeros(3)
     depth = paint(seen, depth[:, None], nothing[:1])[..., 0]
     return Rendering(rgb, alpha, depth, paint(seen, normal, nothing))

@@ -63,7 +63,7 @@ class Antialias:
     """Pixels beside a silhouette are blended by where it crosses between their centres (Laine et al. 2020, 3.3).
 
     Gradients of rgb and alpha flow to the vertices of silhouette edges through the crossing points; depth and normal
-    are those of `Hard`. A silhouette that no pixel centre sees a face of, as of far and tiny triangles, is missed.
+    are those of `Hard`. Silhouettes are found from the pixels beside them; what no pixel's centre sees is missed.
     """
 
 
