@@ -29,7 +29,7 @@ lint: $(TEST_VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(TEST_VENV)/.ready
-	$(BIN)/python benchmarks/ops.py
+	$(BIN)/python benchmarks/run.py --out docs/benchmarks.md
 
 weights: $(VENV)/.ready
 	$(VENV)/bin/python -m maquette.weights

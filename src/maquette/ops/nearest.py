@@ -193,15 +193,25 @@ def nearest_numba(
     k: int = 1,
 ) -> Int64[Tensor, "N {k}"]:
     """The compiled kernel behind `nearest` on the CPU."""
-    return _walk(*_plant(queries, points, query_splits, point_splits), k)
+    from maquette.ops.nearest_numba import walk
+
+    query_trees, point_trees = _plant(queries, points, query_splits, point_splits)
+    indices = torch.empty(len(queries), k, dtype=torch.int64)
+    parallel(walk, int(query_trees[2][-1]), query_trees, point_trees, indices.numpy(), chunks_per_thread=4)
+    return indices
 
 
 def nearest_both_numba(
     a: Float[Tensor, "N 3"], b: Float[Tensor, "M 3"], a_splits: Int64[Tensor, " S"], b_splits: Int64[Tensor, " S"]
 ) -> tuple[Int64[Tensor, " N"], Int64[Tensor, " M"]]:
     """The compiled kernel behind `nearest_both` on the CPU."""
+    from maquette.ops.nearest_numba import walk_both
+
     a_trees, b_trees = _plant(a, b, a_splits, b_splits)
-    return _walk(a_trees, b_trees, 1)[:, 0], _walk(b_trees, a_trees, 1)[:, 0]
+    b_of_a, a_of_b = (torch.empty(len(cloud), 1, dtype=torch.int64) for cloud in (a, b))
+    packets = int(a_trees[2][-1] + b_trees[2][-1])
+    parallel(walk_both, packets, a_trees, b_trees, b_of_a.numpy(), a_of_b.numpy(), chunks_per_thread=4)
+    return b_of_a[:, 0], a_of_b[:, 0]
 
 
 def _plant(a: Tensor, b: Tensor, a_splits: Tensor, b_splits: Tensor) -> tuple[Forest, Forest]:
@@ -223,11 +233,3 @@ def _ground(cloud: Tensor, splits: Tensor) -> Forest:
     slots = int(leaf_splits[-1]) * LEAF
     order, boxes = np.empty(slots, np.int32), np.empty((int(node_splits[-1]), 6), sites.dtype)
     return sites, splits.numpy(), leaf_splits, node_splits, order, np.empty(slots * 3, sites.dtype), boxes
-
-
-def _walk(queries: Forest, points: Forest, k: int) -> Int64[Tensor, "N {k}"]:
-    from maquette.ops.nearest_numba import walk
-
-    indices = torch.empty(len(queries[0]), k, dtype=torch.int64)
-    parallel(walk, int(queries[2][-1]), queries, points, indices.numpy(), chunks_per_thread=4)
-    return indices

@@ -309,6 +309,16 @@ def walk(lo, hi, queries, points, indices):
 
 
 @njit(nogil=True, cache=True)
+def walk_both(lo, hi, a, b, b_of_a, a_of_b):
+    """Packets `lo..hi-1` of `a` and then of `b` look for their nearest points among the other's."""
+    count = a[2][-1]
+    if lo < count:
+        walk(lo, min(hi, count), a, b, b_of_a)
+    if hi > count:
+        walk(max(lo, count) - count, hi - count, b, a, a_of_b)
+
+
+@njit(nogil=True, cache=True)
 def fill(row, names, m):
     """Copy the neighbours found; the rest of the m points follow in the order of their indices, then -1."""
     spare = 0
