@@ -158,15 +158,18 @@ def test_the_mesh_of_a_surface_is_closed_and_faces_outward(name):
     assert torch.allclose(bounds(mesh), extent(SURFACES[name]), atol=0.03)
 
 
-def test_the_function_is_asked_in_pieces_of_bounded_size():
+def test_the_function_is_asked_about_the_whole_box_in_pieces_of_bounded_size():
     asked = []
 
     def function(points):
-        asked.append(len(points))
+        asked.append(points)
         return points.norm(dim=-1) - 0.5
 
     implicit_mesh(function, BOX, resolution=45)
-    assert max(asked) <= 1 << 16 and sum(asked) == 45**3
+    assert max(map(len, asked)) <= 1 << 16
+    points = torch.cat(asked)
+    assert len(points.unique(dim=0)) == 45**3
+    assert torch.equal(torch.stack([points.amin(0), points.amax(0)]), BOX)
 
 
 def test_a_box_that_does_not_hold_the_surface_is_refused_from_each_side():
