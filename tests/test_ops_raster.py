@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import sys
 import warnings
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maquette.ops import raster, raster_reference
-from maquette.ops.raster import raster_numba
+from maquette.ops import raster, raster_layers, raster_reference
+from maquette.ops.raster import raster_layers_numba, raster_layers_reference, raster_numba
 
 NUMBERS = st.one_of(
     st.integers(-3, 40).map(float), st.sampled_from([0.5, 7.5, -1e30, 1e30, 1e-30, float("nan"), float("inf")])
@@ -177,6 +178,55 @@ def test_a_picture_without_pixels_is_refused():
         raster(torch.zeros(1, 4, 3), torch.tensor([[0, 1, 2]]), (0, 4))
 
 
+def test_layers_are_in_order_of_depth_and_of_number_where_depths_are_equal():
+    corners = torch.tensor([[0.0, 0.0], [40.0, 0.0], [0.0, 40.0]])
+    vertices = torch.cat([homogeneous(corners, depth) for depth in (3.0, 1.0, 2.0, 1.0)])[None]
+    order = torch.arange(12).reshape(4, 3)
+    assert (raster_layers(vertices, order, (8, 8), layers=6) == torch.tensor([1, 3, 2, 0, -1, -1])).all()
+    assert (raster_layers(vertices, order, (8, 8), layers=3) == torch.tensor([1, 3, 2])).all()
+
+
+def test_a_convex_body_has_two_layers_and_the_second_is_its_back():
+    points, faces = sphere()
+    vertices, size = seen_from(points, 3.0)
+    layers = raster_layers(vertices, faces, size, layers=3)
+    assert torch.equal(layers[..., 0], raster(vertices, faces, size))
+    # At a latitude-longitude grid's poles and outline pixel centres may lie on edges, and belong to both faces.
+    covered, triple = layers[..., 0] >= 0, layers[..., 2] >= 0
+    assert torch.equal(covered, layers[..., 1] >= 0) and triple.sum() < 0.05 * covered.sum()
+    nearer = vertices[0, :, 2][faces].mean(1)
+    front, back = layers[covered & ~triple][:, :2].unbind(1)
+    assert ((nearer[front] <= nearer[back]).double().mean()) > 0.99
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_kernel_of_layers_agrees_with_the_reference_and_with_one_layer(seed, threads, monkeypatch):
+    scale, shift = torch.tensor([200.0, 200.0, 3.0]), torch.tensor([50.0, 50.0, (seed % 3) - 1.0])
+    vertices = (random(seed, 3, 40, 3) - 0.4) * scale + shift
+    if seed >= 2:
+        vertices = vertices.double().round()
+    faces = torch.randint(0, 40, (120, 3), generator=torch.Generator().manual_seed(seed))
+    faces = torch.cat([faces, faces[:40]])  # ties everywhere
+    monkeypatch.setattr(sys.modules["maquette.ops.raster"], "BOXES", 200)  # one view at a time
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        layers = {k: raster_layers_numba(vertices, faces, (33, 41), k) for k in (1, 5)}
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(layers[5], raster_layers_reference(vertices, faces, (33, 41), 5))
+    assert torch.equal(layers[1], layers[5][..., :1])
+    assert torch.equal(layers[1][..., 0], raster_numba(vertices, faces, (33, 41)))
+
+
+def test_layers_of_nothing_and_no_layers():
+    none = torch.zeros(0, 3, dtype=torch.int64)
+    assert (raster_layers(torch.zeros(2, 4, 3), none, (5, 6), layers=2) == -1).all()
+    with pytest.raises(ValueError, match=r"raster_layers: size \(4, 4\), 0 layers"):
+        raster_layers(torch.zeros(1, 4, 3), none, (4, 4), layers=0)
+
+
 def _fingerprint(queue):
     torch.set_num_threads(2)
     points, faces = sphere()
@@ -210,3 +260,4 @@ def test_the_op_passes_torchs_own_checks_of_a_custom_op():
     vertices = random(0, 2, 9, 3) + 1
     faces = torch.randint(0, 9, (5, 3), generator=torch.Generator().manual_seed(0))
     torch.library.opcheck(torch.ops.maquette.raster.default, (vertices, faces, 6, 7))
+    torch.library.opcheck(torch.ops.maquette.raster_layers.default, (vertices, faces, 6, 7, 2))

@@ -10,7 +10,7 @@ from maquette.ops.nearest_face import (
     nearest_to_face,
     nearest_to_face_reference,
 )
-from maquette.ops.raster import raster, raster_reference
+from maquette.ops.raster import raster, raster_layers, raster_reference
 from maquette.ops.raster_discs import (
     raster_discs,
     raster_discs_layers,
@@ -43,6 +43,7 @@ __all__ = [
     "raster_discs_layers",
     "raster_discs_layers_reference",
     "raster_discs_reference",
+    "raster_layers",
     "raster_reference",
     "ray_hits",
     "ray_hits_reference",

@@ -7,13 +7,16 @@ Only indices come out: depth, barycentrics and colour are torch's business, so a
 import importlib.util
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
 """Pairs of a face and a pixel of its box that the reference holds at a time."""
+
+BOXES = 1 << 22
+"""Boxes of faces, of all views, that the kernel holds at a time."""
 
 DEGENERATE = 1e-14
 """A face is skipped when its determinant is below this part of the sum of the terms that cancel in it."""
@@ -34,34 +37,67 @@ def raster(
     return _raster(vertices.detach(), faces, *size)
 
 
+def raster_layers(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int], *, layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """The `layers` nearest faces at each pixel's centre, nearest first, -1 where there are no more.
+
+    One layer is what `raster` gives; everything it says holds for each, and equally near faces are in order of number.
+    """
+    if min(size) < 1 or layers < 1:
+        raise ValueError(f"raster_layers: size {size}, {layers} layers; give at least one pixel and one layer")
+    return _raster_layers(vertices.detach(), faces, *size, layers)
+
+
 def raster_reference(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
-    """What `raster` means: every face against every pixel of its box, in pieces of bounded memory, in float64."""
+    """What `raster` means."""
+    return raster_layers_reference(vertices, faces, size, 1)[..., 0]
+
+
+def raster_layers_reference(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int], layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """What `raster_layers` means: every face against every pixel of its box, in pieces of bounded memory, in float64.
+
+    Each layer is the nearest of the faces that come after the layer before, by nearness and then by number.
+    """
     if len(faces):
         low, high = torch.aminmax(faces)
         check_range("raster", int(low), int(high), vertices.shape[1])
-    index = torch.full((len(vertices), size[0] * size[1]), -1, dtype=torch.int64, device=vertices.device)
+    count = size[0] * size[1]
+    index = torch.full((len(vertices), layers, count), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
-        edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
-        ax, ay, aw = corners[:, 0].unbind(-1)
-        det = ax * edges[:, 0, 0] + ay * edges[:, 0, 1] + aw * edges[:, 0, 2]
-        (bx, by, bw), (cx, cy, cw) = corners[:, 1].abs().unbind(-1), corners[:, 2].abs().unbind(-1)
-        scale = ax.abs() * (by * cw + bw * cy) + ay.abs() * (bw * cx + bx * cw) + aw.abs() * (bx * cy + by * cx)
-        usable = (det.abs() > DEGENERATE * scale) & det.isfinite()
-        edges = torch.where(det < 0, -1.0, 1.0)[:, None, None] * edges
-        plane = (edges[:, 0] + edges[:, 1] + edges[:, 2]) * (1.0 / det.abs())[:, None]  # 1 / w is linear on the screen
-        functions = torch.cat([edges, plane[:, None]], 1)
-
+        functions, usable = _edge_functions(corners)
         boxes = torch.where(usable[:, None], face_boxes(corners, size), 0)
-        nearness = torch.zeros(index.shape[1], dtype=torch.float64, device=index.device)
-        for face, y, x in pixels_of(boxes):
-            value = functions[face, :, 0] * (x + 0.5)[:, None] + (
-                functions[face, :, 1] * (y + 0.5)[:, None] + functions[face, :, 2]
-            )
-            inside = (value[:, :3] >= 0).all(1) & (value[:, 3] > 0)
-            keep_nearest(index[b], nearness, face[inside], (y * size[1] + x)[inside], value[inside, 3])
-    return index.reshape(-1, *size)
+        limit = torch.full((count,), torch.inf, dtype=torch.float64, device=index.device)
+        before = torch.full((count,), -1, dtype=torch.int64, device=index.device)
+        for layer in range(layers):
+            nearness = torch.zeros(count, dtype=torch.float64, device=index.device)
+            for face, y, x in pixels_of(boxes):
+                value = functions[face, :, 0] * (x + 0.5)[:, None] + (
+                    functions[face, :, 1] * (y + 0.5)[:, None] + functions[face, :, 2]
+                )
+                pixel, near = y * size[1] + x, value[:, 3]
+                inside = (value[:, :3] >= 0).all(1) & (near > 0)
+                inside &= (near < limit[pixel]) | (near == limit[pixel]) & (face > before[pixel])
+                keep_nearest(index[b, layer], nearness, face[inside], pixel[inside], near[inside])
+            limit, before = nearness, index[b, layer]
+    return index.movedim(1, 2).reshape(-1, *size, layers).contiguous()
+
+
+def _edge_functions(corners: Float[Tensor, "F 3 3"]) -> tuple[Float[Tensor, "F 4 3"], Bool[Tensor, "F"]]:
+    """Three edge functions of each face and 1 / w, all linear on the screen, and whether the face is not degenerate."""
+    edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
+    ax, ay, aw = corners[:, 0].unbind(-1)
+    det = ax * edges[:, 0, 0] + ay * edges[:, 0, 1] + aw * edges[:, 0, 2]
+    (bx, by, bw), (cx, cy, cw) = corners[:, 1].abs().unbind(-1), corners[:, 2].abs().unbind(-1)
+    scale = ax.abs() * (by * cw + bw * cy) + ay.abs() * (bw * cx + bx * cw) + aw.abs() * (bx * cy + by * cx)
+    usable = (det.abs() > DEGENERATE * scale) & det.isfinite()
+    edges = torch.where(det < 0, -1.0, 1.0)[:, None, None] * edges
+    plane = (edges[:, 0] + edges[:, 1] + edges[:, 2]) * (1.0 / det.abs())[:, None]
+    return torch.cat([edges, plane[:, None]], 1), usable
 
 
 def face_boxes(corners: Float[Tensor, "F 3 3"], size: tuple[int, int]) -> Int64[Tensor, "F 4"]:
@@ -118,7 +154,11 @@ def keep_nearest(index, nearness, item, pixel, value):
 
 # Not `custom_op`: its first call imports torch's compiler, which takes as long as importing torch.
 torch.library.define("maquette::raster", "(Tensor vertices, Tensor faces, int height, int width) -> Tensor")
+torch.library.define(
+    "maquette::raster_layers", "(Tensor vertices, Tensor faces, int height, int width, int layers) -> Tensor"
+)
 _raster = torch.ops.maquette.raster.default
+_raster_layers = torch.ops.maquette.raster_layers.default
 
 
 @torch.library.impl("maquette::raster", "CompositeExplicitAutograd")
@@ -137,21 +177,58 @@ def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     return (raster_reference if reference else raster_numba)(vertices, faces, (height, width))
 
 
+@torch.library.impl("maquette::raster_layers", "CompositeExplicitAutograd")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
+    return raster_layers_reference(vertices, faces, (height, width), layers)
+
+
+@torch.library.register_fake("maquette::raster_layers")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
+    return faces.new_empty((vertices.shape[0], height, width, layers))
+
+
+@torch.library.impl("maquette::raster_layers", "CPU")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
+    reference = importlib.util.find_spec("numba") is None
+    return (raster_layers_reference if reference else raster_layers_numba)(vertices, faces, (height, width), layers)
+
+
 def raster_numba(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int]
 ) -> Int64[Tensor, "B H W"]:
     """The compiled kernel behind `raster` on the CPU: boxes of all faces first, then bands of rows."""
-    from maquette.ops.raster_numba import face_boxes, raster_bands
+    from maquette.ops.raster_numba import raster_bands
 
     index = torch.empty(len(vertices), *size, dtype=torch.int64)
-    bands = bands_of(len(vertices), size)
-    corners, triangles = vertices.contiguous().numpy(), faces.contiguous().numpy()
+    _in_bands(raster_bands, vertices, faces, index, 1)
+    return index
+
+
+def raster_layers_numba(
+    vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int], layers: int
+) -> Int64[Tensor, "B H W {layers}"]:
+    """The compiled kernel behind `raster_layers` on the CPU."""
+    from maquette.ops.raster_numba import layer_bands
+
+    index = torch.empty(len(vertices), *size, layers, dtype=torch.int64)
+    _in_bands(layer_bands, vertices, faces, index, layers)
+    return index
+
+
+def _in_bands(kernel, vertices, faces, index, layers):
+    """Run a kernel over the bands of all views, of as many at a time as their faces' boxes have room."""
+    from maquette.ops.raster_numba import face_boxes
+
+    size = (index.shape[1], index.shape[2])
+    bands, triangles = bands_of(len(vertices), size, layers), faces.contiguous().numpy()
     if len(faces):
         check_range("raster", int(triangles.min()), int(triangles.max()), vertices.shape[1])
-    boxes = torch.empty(len(vertices), len(faces), 4, dtype=torch.int32).numpy()
-    parallel(face_boxes, len(vertices) * len(faces), corners, triangles, *size, boxes)
-    parallel(raster_bands, len(vertices) * bands, bands, corners, triangles, boxes, index.numpy(), chunks_per_thread=4)
-    return index
+    views = max(BOXES // max(len(faces), 1), 1)
+    for start in range(0, len(vertices), views):
+        corners, part = vertices[start : start + views].contiguous().numpy(), index[start : start + views].numpy()
+        boxes = torch.empty(len(corners), len(faces), 4, dtype=torch.int32).numpy()
+        parallel(face_boxes, len(corners) * len(faces), corners, triangles, *size, boxes)
+        parallel(kernel, len(corners) * bands, bands, corners, triangles, boxes, part, chunks_per_thread=4)
 
 
 def check_range(name: str, low: int, high: int, count: int) -> None:
@@ -160,9 +237,9 @@ def check_range(name: str, low: int, high: int, count: int) -> None:
         raise ValueError(f"{name}: faces name vertices {low}..{high} of {count}; make them index `vertices`")
 
 
-def bands_of(views: int, size: tuple[int, int]) -> int:
-    """Bands of rows a view is cut into: a depth buffer then stays in the cache, and every thread has pieces of work."""
+def bands_of(views: int, size: tuple[int, int], layers: int = 1) -> int:
+    """Bands of rows a view is cut into: depth buffers then stay in the cache, and every thread has pieces of work."""
     threads = torch.get_num_threads()
-    for_cache = min(16, -(-size[0] * size[1] // 32768))
+    for_cache = min(16, -(-size[0] * size[1] * layers // 32768))
     for_threads = 1 if threads == 1 else -(-4 * threads // max(views, 1))
     return min(size[0], max(for_cache, for_threads))

@@ -77,27 +77,9 @@ def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
             x0, x1 = boxes[b, f, 0], boxes[b, f, 1]
             if y0 >= y1 or x0 >= x1:
                 continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            ax, ay, aw = np.float64(vertices[b, i, 0]), np.float64(vertices[b, i, 1]), np.float64(vertices[b, i, 2])
-            bx, by, bw = np.float64(vertices[b, j, 0]), np.float64(vertices[b, j, 1]), np.float64(vertices[b, j, 2])
-            cx, cy, cw = np.float64(vertices[b, k, 0]), np.float64(vertices[b, k, 1]), np.float64(vertices[b, k, 2])
-            # Edge functions: cross products of the vertices opposite to each.
-            ux, uy, uw = by * cw - bw * cy, bw * cx - bx * cw, bx * cy - by * cx
-            vx, vy, vw = cy * aw - cw * ay, cw * ax - cx * aw, cx * ay - cy * ax
-            wx, wy, ww = ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx
-            det = ax * ux + ay * uy + aw * uw
-            scale = (
-                abs(ax) * (abs(by * cw) + abs(bw * cy))
-                + abs(ay) * (abs(bw * cx) + abs(bx * cw))
-                + abs(aw) * (abs(bx * cy) + abs(by * cx))
-            )
-            if not (abs(det) > DEGENERATE * scale and math.isfinite(det)):
+            ux, uy, uw, vx, vy, vw, wx, wy, ww, det = edge_functions(vertices, faces, b, f)
+            if det == 0:
                 continue
-            if det < 0:
-                ux, uy, uw = -ux, -uy, -uw
-                vx, vy, vw = -vx, -vy, -vw
-                wx, wy, ww = -wx, -wy, -ww
-                det = -det
             inverse = 1.0 / det
             zx, zy, zw = (ux + vx + wx) * inverse, (uy + vy + wy) * inverse, (uw + vw + ww) * inverse
             wide = x1 - x0 > SPAN
@@ -124,6 +106,72 @@ def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
                             if near > nearness[y - top, x]:
                                 nearness[y - top, x] = near
                                 index[b, y, x] = f
+
+
+@njit(nogil=True, cache=True)
+def layer_bands(lo, hi, bands, vertices, faces, boxes, index):
+    """As `raster_bands`, and writes the nearest faces of each pixel, in order, as many as `index` has room for."""
+    height, width, layers = index.shape[1], index.shape[2], index.shape[3]
+    nearness = np.empty(((height - 1) // bands + 1, width, layers))
+    for item in range(lo, hi):
+        b = item // bands
+        band = item - b * bands
+        top = height * band // bands
+        bottom = height * (band + 1) // bands
+        nearness[:] = 0
+        index[b, top:bottom] = -1
+        for f in range(faces.shape[0]):
+            y0, y1 = max(boxes[b, f, 2], top), min(boxes[b, f, 3], bottom)
+            x0, x1 = boxes[b, f, 0], boxes[b, f, 1]
+            if y0 >= y1 or x0 >= x1:
+                continue
+            ux, uy, uw, vx, vy, vw, wx, wy, ww, det = edge_functions(vertices, faces, b, f)
+            if det == 0:
+                continue
+            inverse = 1.0 / det
+            zx, zy, zw = (ux + vx + wx) * inverse, (uy + vy + wy) * inverse, (uw + vw + ww) * inverse
+            ru, rv, rw = reciprocal(ux), reciprocal(vx), reciprocal(wx)
+            for y in range(y0, y1):
+                py = y + 0.5
+                first, last = span(x0, x1, ux, uy * py + uw, ru)
+                first, last = span(first, last, vx, vy * py + vw, rv)
+                first, last = span(first, last, wx, wy * py + ww, rw)
+                z0 = zy * py + zw
+                for x in range(first, last):
+                    near = zx * (x + 0.5) + z0
+                    k = layers - 1
+                    if not near > nearness[y - top, x, k]:
+                        continue
+                    # Faces come by number, so an equally near one stays in front.
+                    while k > 0 and near > nearness[y - top, x, k - 1]:
+                        nearness[y - top, x, k] = nearness[y - top, x, k - 1]
+                        index[b, y, x, k] = index[b, y, x, k - 1]
+                        k -= 1
+                    nearness[y - top, x, k] = near
+                    index[b, y, x, k] = f
+
+
+@njit(nogil=True, cache=True)
+def edge_functions(vertices, faces, b, f):
+    """Cross products of the corners opposite to each, oriented, and the determinant; it is 0 of a degenerate face."""
+    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+    ax, ay, aw = np.float64(vertices[b, i, 0]), np.float64(vertices[b, i, 1]), np.float64(vertices[b, i, 2])
+    bx, by, bw = np.float64(vertices[b, j, 0]), np.float64(vertices[b, j, 1]), np.float64(vertices[b, j, 2])
+    cx, cy, cw = np.float64(vertices[b, k, 0]), np.float64(vertices[b, k, 1]), np.float64(vertices[b, k, 2])
+    ux, uy, uw = by * cw - bw * cy, bw * cx - bx * cw, bx * cy - by * cx
+    vx, vy, vw = cy * aw - cw * ay, cw * ax - cx * aw, cx * ay - cy * ax
+    wx, wy, ww = ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx
+    det = ax * ux + ay * uy + aw * uw
+    scale = (
+        abs(ax) * (abs(by * cw) + abs(bw * cy))
+        + abs(ay) * (abs(bw * cx) + abs(bx * cw))
+        + abs(aw) * (abs(bx * cy) + abs(by * cx))
+    )
+    if not (abs(det) > DEGENERATE * scale and math.isfinite(det)):
+        return ux, uy, uw, vx, vy, vw, wx, wy, ww, 0.0
+    if det < 0:
+        return -ux, -uy, -uw, -vx, -vy, -vw, -wx, -wy, -ww, -det
+    return ux, uy, uw, vx, vy, vw, wx, wy, ww, det
 
 
 @njit(nogil=True, cache=True)
