@@ -6,7 +6,7 @@ V vertices, F faces. Faces that share a vertex index are connected; that they to
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64, Shaped
 from torch import Tensor
 
 from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, face_areas
@@ -86,7 +86,7 @@ def weld(mesh: Mesh) -> Mesh:
     if isinstance(mesh.appearance, VertexColors):
         colors = mesh.appearance.colors.detach().movedim(-2, 0).flatten(1)
         rows = torch.cat([rows, colors.to(rows.dtype)], 1)
-    first = _first_equal(rows)
+    first = first_equal(rows)
     kept = first == torch.arange(len(first), device=first.device)
     faces = ((kept.cumsum(0) - 1)[first])[mesh.faces.long()]
     appearance = mesh.appearance
@@ -95,7 +95,7 @@ def weld(mesh: Mesh) -> Mesh:
     return replace(mesh, vertices=mesh.vertices[..., kept, :], faces=faces, appearance=appearance)
 
 
-def _first_equal(rows: Float[Tensor, "V C"]) -> Int64[Tensor, " V"]:
+def first_equal(rows: Shaped[Tensor, "V C"]) -> Int64[Tensor, " V"]:
     """For every row the first that equals it; NaN equals nothing. By sorts: unique rows are many times slower."""
     order = torch.arange(len(rows), device=rows.device)
     for column in reversed(rows.unbind(1)):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from maquette.shapes.components import component_of_faces, weld
+from maquette.shapes.components import component_of_faces, first_equal, weld
 from maquette.shapes.laplacian import flat_sine
 from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors
 from maquette.shapes.topology import Topology, connected, topology_of
@@ -133,7 +133,7 @@ def report(mesh: Mesh) -> MeshReport:
         flipped_edges=flipped,
         pinched_vertices=pinched,
         degenerate_faces=int(collapsed.sum()) + int(flat.sum()),
-        duplicate_faces=len(proper) - len(proper.sort(1).values.unique(dim=0)),
+        duplicate_faces=int((first_equal(proper.sort(1).values) != torch.arange(len(proper))).sum()),
         unreferenced_vertices=int((~used).sum()),
         coincident_vertices=count - len(weld(Mesh(vertices, faces)).vertices),
         nonfinite_vertices=int((~finite).sum()),
@@ -170,7 +170,7 @@ def _pinched(faces: Tensor, topology: Topology, count: int) -> int:
         corner = [(faces[side] == end[:, None]).long().argmax(1) + 3 * side for side in topology.pairs.unbind(1)]
         links.append(torch.stack(corner))
     labels = connected(torch.cat(links, 1), 3 * len(faces))
-    fans = torch.stack([faces.reshape(-1), labels], 1).unique(dim=0)[:, 0]
+    fans = (faces.reshape(-1) * len(labels) + labels).unique() // len(labels)
     return int((torch.bincount(fans, minlength=count) > 1).sum())
 
 
