@@ -412,6 +412,23 @@ def test_a_count_that_the_file_cannot_hold_is_refused_before_memory_is_taken(tmp
     assert time.process_time() - started < 2  # counting to two thousand million would take longer
 
 
+def test_many_large_textures_of_zeros_are_left_out_when_they_pass_the_limit_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("maquette.io.pictures.MOST_TEXELS", 250)
+    save(shapes()[2], tmp_path / "a.obj")
+    for number in range(4):
+        Image.new("RGB", (10, 10), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    library = "".join(f"newmtl m{k}\nmap_Kd {k}.png\n" for k in range(4))
+    (tmp_path / "a.mtl").write_text(library)
+    text = (tmp_path / "a.obj").read_text().replace("usemtl texture\n", "")
+    faces = [line for line in text.splitlines() if line.startswith("f ")]
+    for number, line in enumerate(faces):
+        text = text.replace(line, f"usemtl m{number}\n{line}")
+    (tmp_path / "a.obj").write_text(text)
+    with pytest.warns(UserWarning, match="more than 0 million pixels together") as told:
+        load(tmp_path / "a.obj")
+    assert len([w for w in told if "together" in str(w.message)]) == 2
+
+
 @pytest.mark.slow
 def test_instances_do_not_multiply_a_small_file_without_end(tmp_path):
     """2,000 nodes that all show one mesh of 30,000 vertices."""

@@ -23,6 +23,8 @@ from maquette.shapes.points import PointCloud
 _COMMENT = re.compile(r"(^|\s)#.*")
 """A comment begins at a blank: `wood#2.png` is a name."""
 
+_OPTION_NUMBER = re.compile(r"[-+]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][-+]?\d{1,3})?")
+"""As options of maps have them; bounded, since a file may hold a word of a million digits."""
 MOST_MATERIALS = 256
 """Face colours beyond this many become a palette texture instead of one material each."""
 
@@ -193,7 +195,8 @@ def _materials(
         image = None
         if entry.map is not None:
             if entry.map not in pictures:
-                pictures[entry.map] = _picture(path, entry.map, notes)
+                decoded = sum(p.shape[0] * p.shape[1] for p in pictures.values() if p is not None)
+                pictures[entry.map] = _picture(path, entry.map, decoded, notes)
             image = pictures[entry.map]
         color = entry.color or (1.0, 1.0, 1.0)
         if image is not None and color == (0.0, 0.0, 0.0):
@@ -283,7 +286,7 @@ def _read_map(entry: _Entry, text: str) -> None:
         option = words.pop(0).lower()
         if option in ("-s", "-o", "-t"):
             values = []
-            while words[1:] and len(values) < 3 and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", words[0]):
+            while words[1:] and len(values) < 3 and _OPTION_NUMBER.fullmatch(words[0]):
                 values.append(float(words.pop(0)))
             u, v = [*values, *([1.0, 1.0] if option == "-s" else [0.0, 0.0])[len(values) :]][:2]
             if option == "-s":
@@ -300,9 +303,9 @@ def _read_map(entry: _Entry, text: str) -> None:
     entry.map = " ".join(words) or None  # names may hold blanks
 
 
-def _picture(path: Path, name: str, notes: list[str]) -> np.ndarray | None:
+def _picture(path: Path, name: str, decoded: int, notes: list[str]) -> np.ndarray | None:
     try:
-        rgba = decode_texture(read_reference(path, name.strip('"')), ascii(name))
+        rgba = decode_texture(read_reference(path, name.strip('"')), ascii(name), decoded=decoded)
     except OSError as error:
         notes.append(f"texture left out, its material's colour is used: {str(error).removeprefix(f'{path}: ')}")
         return None

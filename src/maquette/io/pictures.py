@@ -30,6 +30,9 @@ LARGEST = 100_000_000
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its remarks on broken files: our error says enough
 
+MOST_TEXELS = 400_000_000
+"""Pixels of all textures of one model together, 1.2 gigabytes: a file of zeros packs a thousand times smaller."""
+
 # What Pillow's decoders are known to raise on broken data, besides OSError.
 _BROKEN = (
     OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError, TypeError,
@@ -55,9 +58,14 @@ def read_picture(path: str | Path) -> Float[Tensor, "H W 4"]:
     return torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
 
 
-def decode_texture(data: bytes, name: str) -> UInt8[np.ndarray, "H W 4"]:
-    """A texture as 8-bit RGBA, rows from the top, as it lies in the file (no EXIF turn); OSError with `name` first."""
+def decode_texture(data: bytes, name: str, *, decoded: int = 0) -> UInt8[np.ndarray, "H W 4"]:
+    """A texture as 8-bit RGBA, rows from the top, as it lies in the file (no EXIF turn); OSError with `name` first.
+
+    `decoded` is the number of pixels that the model's textures have so far; together they stay below `MOST_TEXELS`.
+    """
     image = _open(data, name)
+    if decoded + image.width * image.height > MOST_TEXELS:
+        raise OSError(f"{name}: the textures have more than {MOST_TEXELS // 1_000_000} million pixels together")
     if image.mode.startswith(("I", "F")):
         return np.round(_rgba(image, name, turn=False) * 255).astype(np.uint8)
     return np.asarray(_loaded(image, name, turn=False, mode="RGBA"))
