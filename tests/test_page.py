@@ -44,7 +44,7 @@ def colored(mesh: Mesh) -> Mesh:
     return mesh.with_appearance(VertexColors(mesh.vertices + 0.5))
 
 
-def card(name="chair.png", folder="chair", solid=None, outside=False) -> Card:
+def card(name="chair.png", folder="chair", solid=None, outside=False, poor=False) -> Card:
     base = ico_sphere(1, radius=0.4)
     return Card(
         name=name,
@@ -52,6 +52,7 @@ def card(name="chair.png", folder="chair", solid=None, outside=False) -> Card:
         files=("mesh.glb", "mesh.obj"),
         numbers={"solid": "mesh", "time": "1 s"},
         outside=outside,
+        poor=poor,
         summary="",
         picture=torch.rand(32, 32, 4),
         overlay=torch.rand(32, 32, 3),
@@ -90,6 +91,13 @@ def test_names_are_text_wherever_they_stand(page):
     assert len(collector.scripts) == 3
     assert "".join(collector.text).count(WICKED) == 2
     assert json.loads(collector.scripts[0])[1]["name"] == WICKED
+
+
+def test_doubts_stand_beside_the_name(tmp_path):
+    write_page(tmp_path / "a.html", [card(), card(outside=True, poor=True)], [])
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert text.count('class="badge"') == 2
+    assert text.count("outside the training categories") == text.count("does not match the picture") == 1
 
 
 def test_downloads_are_relative_and_quoted(page):

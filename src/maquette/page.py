@@ -56,6 +56,8 @@ class Card:
     """Shown as a table."""
     outside: bool
     """Unlike the training pictures."""
+    poor: bool
+    """The solid does not cover what the picture shows."""
     summary: str
     picture: Float[Tensor, "S S 4"]
     """The crop that the network saw."""
@@ -146,7 +148,8 @@ def _asset(name: str) -> str:
 
 def _card(index: int, card: Card) -> str:
     name = html.escape(card.name)
-    badge = '<span class="badge">outside the training categories</span>' if card.outside else ""
+    warnings = ["outside the training categories"] * card.outside + ["does not match the picture"] * card.poor
+    badges = "".join(f'<span class="badge">{warning}</span>' for warning in warnings)
     rows = "".join(
         f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in card.numbers.items()
     )
@@ -166,7 +169,7 @@ def _card(index: int, card: Card) -> str:
         for data, title, text in pictures
     )
     return (
-        f'<article class="card" data-index="{index}"><header><h2>{name}</h2>{badge}'
+        f'<article class="card" data-index="{index}"><header><h2>{name}</h2>{badges}'
         f'<button type="button" aria-label="show {name} in 3D">Show in 3D</button></header>'
         f'<div class="pictures">{figures}</div><table>{rows}</table><p class="files">{links}</p></article>'
     )

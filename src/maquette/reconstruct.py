@@ -53,6 +53,8 @@ SPECKS = 0.02
 """Pieces of a voxel prediction smaller than this part of the largest are dropped."""
 GENTLE = (Ambient(0.78), Headlight(0.14), Directional((-0.4, -1.0, -0.6), 0.16))
 """Lights for turntables: colours from a photograph already hold the photograph's light."""
+POOR = 0.5
+"""Where silhouettes agree to less than this (intersection over union), the page says that the solid does not match."""
 TINT = (0.10, 0.55, 0.75)
 """Of the prediction in overlays."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2", ".tga", ".qoi")
@@ -221,6 +223,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
             cards.append(card)
             records.append(record)
             notes = [f"outside the training categories ({record['novelty']:.2f})"] if card.outside else []
+            notes += [f"poor match: silhouettes agree to {record['silhouette_iou']:.0%}"] if card.poor else []
             notes += [f"left out {result.mask.dropped}"] if result.mask.dropped else []
             print(f"{path} -> {config.out / name}  ({', '.join([card.summary, *notes])})", flush=True)
         if not cards:
@@ -365,6 +368,7 @@ def _write_one(
         files=(*files, "turntable.gif", "overlay.png", "input.png"),
         numbers=numbers,
         outside=outside,
+        poor=agreement < POOR,
         summary=f"{representation}, {size}, {seconds:.1f} s",
         picture=result.crop.rgba,
         overlay=laid_over,

@@ -10,7 +10,7 @@ from pathlib import Path
 from maquette.evaluate.baselines import ORACLE_CANDIDATES
 from maquette.evaluate.scoring import Row
 from maquette.io.atomic import atomic_path, write_json, write_text
-from maquette.metrics import Scores, ScoringProtocol, Summary, macro, summarise
+from maquette.metrics import Cmu2025Protocol, MaquetteProtocol, Scores, ScoringProtocol, Summary, macro, summarise
 
 UNLABELLED = "(no category)"
 
@@ -347,8 +347,13 @@ def remarks(evaluation: Evaluation) -> list[str]:
         )
     for name in network:
         own = evaluation.own_points(name)
-        if own and evaluation.protocol.name == "maquette":
-            lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points, resampled to {evaluation.protocol.points:,}")
+        if not own:
+            continue
+        match evaluation.protocol:
+            case MaquetteProtocol(points=points):
+                lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points, resampled to {points:,}")
+            case Cmu2025Protocol() if own != [evaluation.protocol.points]:
+                lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points as they are, against as many true ones")
     fewest = evaluation.fewest_true_points()
     if fewest < evaluation.protocol.points:
         lines.append(
