@@ -90,7 +90,7 @@ def buried(
 
 
 @njit(cache=True, nogil=True)
-def _segment(px, py, ax, ay, bx, by):  # pragma: no cover
+def _segment(px, py, ax, ay, bx, by):
     """Squared distance to a segment in the plane."""
     ux, uy, vx, vy = bx - ax, by - ay, px - ax, py - ay
     t = (ux * vx + uy * vy) / (ux * ux + uy * uy)
@@ -100,7 +100,7 @@ def _segment(px, py, ax, ay, bx, by):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _segment3(px, py, pz, ax, ay, az, bx, by, bz):  # pragma: no cover
+def _segment3(px, py, pz, ax, ay, az, bx, by, bz):
     """Squared distance to a segment in space."""
     ux, uy, uz = bx - ax, by - ay, bz - az
     vx, vy, vz = px - ax, py - ay, pz - az
@@ -111,7 +111,7 @@ def _segment3(px, py, pz, ax, ay, az, bx, by, bz):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _convex(data, lo, hi, x, y, z, best):  # pragma: no cover
+def _convex(data, lo, hi, x, y, z, best):
     """Inside, the largest plane distance; outside, the least distance to a face that the point sees."""
     worst = -1e300
     faces = lo + 1 + 4 * int(data[lo])
@@ -146,7 +146,7 @@ def _convex(data, lo, hi, x, y, z, best):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _polygon(data, lo, hi, x, y):  # pragma: no cover
+def _polygon(data, lo, hi, x, y):
     """Signed distance to a simple polygon in the plane: nearest edge, and even-odd crossings for the sign."""
     least, inside = 1e300, False
     ax, ay = data[hi - 2], data[hi - 1]
@@ -162,7 +162,7 @@ def _polygon(data, lo, hi, x, y):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _extrude(data, lo, hi, x, y, z):  # pragma: no cover
+def _extrude(data, lo, hi, x, y, z):
     plane = _polygon(data, lo + 1, hi, x, y)
     depth = abs(z) - data[lo]
     if plane <= 0.0 and depth <= 0.0:
@@ -172,7 +172,7 @@ def _extrude(data, lo, hi, x, y, z):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _lathe(data, lo, hi, x, y, z):  # pragma: no cover
+def _lathe(data, lo, hi, x, y, z):
     """By symmetry the nearest point of the surface lies in the query's own half side: fold, then measure panels."""
     sector = math.pi / data[lo]
     angle = math.atan2(-z, x)
@@ -205,7 +205,7 @@ def _lathe(data, lo, hi, x, y, z):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _tube(data, lo, hi, x, y, z):  # pragma: no cover
+def _tube(data, lo, hi, x, y, z):
     least = 1e300
     for k in range(lo + 1, hi - 3, 3):
         square = _segment3(x, y, z, data[k], data[k + 1], data[k + 2], data[k + 3], data[k + 4], data[k + 5])
@@ -215,7 +215,7 @@ def _tube(data, lo, hi, x, y, z):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _bound(pose, k, px, py, pz):  # pragma: no cover
+def _bound(pose, k, px, py, pz):
     """Squared distance to the box around part k."""
     dx, dy, dz = px - pose[k, 9], py - pose[k, 10], pz - pose[k, 11]
     x = abs(pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2] * dz - pose[k, 12]) - pose[k, 15]
@@ -226,7 +226,7 @@ def _bound(pose, k, px, py, pz):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _part(kind, pose, start, data, k, px, py, pz, best):  # pragma: no cover
+def _part(kind, pose, start, data, k, px, py, pz, best):
     """Distance to part k; any value >= best may stand for a larger one."""
     dx, dy, dz = px - pose[k, 9], py - pose[k, 10], pz - pose[k, 11]
     x = pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2] * dz
@@ -243,7 +243,7 @@ def _part(kind, pose, start, data, k, px, py, pz, best):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _union(kind, pose, start, data, points, out):  # pragma: no cover
+def _union(kind, pose, start, data, points, out):
     """The part whose box is nearest goes first; of the others only those whose box is nearer than the best so far."""
     count = len(kind)
     bound = np.empty(count)
@@ -263,7 +263,7 @@ def _union(kind, pose, start, data, points, out):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _buried(kind, pose, start, data, points, normals, own, gap, out):  # pragma: no cover
+def _buried(kind, pose, start, data, points, normals, own, gap, out):
     tiny, half = 1e-3 * gap, 0.5 * gap
     for i in range(len(points)):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
