@@ -127,13 +127,22 @@ def seen_of(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"], faces
     return Fragments(pixels, views, face, corners, _barycentrics(blank, screen), blank.shape)
 
 
-def _barycentrics(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
-    # In float64, like the kernel: float32 sees the corners of a face that is edge-on in one line, and divides 0 by 0.
+def _around_pixels(
+    seen: Fragments, screen: Float[Tensor, "B V 4"]
+) -> tuple[Float[Tensor, "3 P"], Float[Tensor, "3 P"], Float[Tensor, "3 P"], Float[Tensor, "2 P"]]:
+    """x w, y w and w of the faces' corners, and the pixels' centres, in float64."""
     height, width = seen.shape[-2:]
     place = seen.pixels - seen.views * (height * width)
     row = place // width
     middle = torch.stack([place - row * width, row]).double() + 0.5
-    x, y, w = at_corners(seen, screen[..., :3].reshape(*seen.shape[:-2], -1, 3)).permute(2, 1, 0).double()
+    corners = at_corners(seen, screen[..., :3].reshape(*seen.shape[:-2], -1, 3))
+    x, y, w = corners.permute(2, 1, 0).double()
+    return x, y, w, middle
+
+
+def _barycentrics(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
+    # In float64, like the kernel: float32 sees the corners of a face that is edge-on in one line, and divides 0 by 0.
+    x, y, w, middle = _around_pixels(seen, screen)
     # Shifted to the pixel, so that large coordinates do not cancel: only x - x_pixel w is small.
     x, y = x - middle[0] * w, y - middle[1] * w
     weights = x.roll(-1, 0) * y.roll(1, 0) - y.roll(-1, 0) * x.roll(1, 0)
@@ -141,9 +150,21 @@ def _barycentrics(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tens
     return (weights / torch.where(total == 0, 1.0, total)).to(screen.dtype).t()
 
 
-def kept_on_faces(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
-    """Barycentrics for pixels that their faces do not cover: of a point of the face nearby."""
-    w = interpolate(seen, screen[..., 2:3].reshape(*seen.shape[:-2], -1, 1))
-    # Beyond the horizon of the face's plane w is negative, and so are then the weights of corners on the pixel's side.
-    weights = (seen.barycentrics * torch.where(w < 0, -1.0, 1.0)).clamp(min=0)
-    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+def nearest_on_faces(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
+    """Barycentrics of the points of the faces that are nearest to the pixels' centres on the screen.
+
+    For pixels that their faces do not cover; faces with a corner at w <= 0 have none that mean anything.
+    """
+    x, y, w, middle = _around_pixels(seen, screen)
+    w = torch.where(w > 0, w, 1.0)
+    x, y = x / w - middle[0], y / w - middle[1]
+    # Edge i leads from corner i to the next; the pixel's centre is the origin.
+    along_x, along_y = x.roll(-1, 0) - x, y.roll(-1, 0) - y
+    squared = along_x * along_x + along_y * along_y
+    t = (-(x * along_x + y * along_y) / torch.where(squared == 0, 1.0, squared)).clamp(0, 1)
+    distance = (x + t * along_x) ** 2 + (y + t * along_y) ** 2
+    edge = distance.detach().min(0, keepdim=True).indices
+    t = t.gather(0, edge)
+    weights = torch.zeros_like(x).scatter(0, edge, 1 - t).scatter(0, (edge + 1) % 3, t)
+    weights = weights / w  # in perspective
+    return (weights / weights.sum(0)).to(screen.dtype).t()

@@ -17,7 +17,7 @@ from maquette.rendering.fragments import (
     in_order_of_depth,
     interpolate,
     interpolate_corners,
-    kept_on_faces,
+    nearest_on_faces,
     on_screen,
     paint,
     seen_of,
@@ -54,7 +54,7 @@ def render_mesh(
     seen = seen_of(mesh, camera, screen, shown)
     covered = face.reshape(-1).index_select(0, seen.pixels) >= 0
     if isinstance(edges, Soft | Dibr):
-        inside = torch.where(covered[:, None], seen.barycentrics, kept_on_faces(seen, screen))
+        inside = torch.where(covered[:, None], seen.barycentrics, nearest_on_faces(seen, screen))
         seen = replace(seen, barycentrics=inside)
     color, normal, depth = _surface(mesh, camera, seen, screen, lights, material, smooth)
 
