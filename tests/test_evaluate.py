@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from maquette.camera import orbit
 from maquette.data.dataset import Entry, Pictures, Truth, open_dataset, write_index, write_object
 from maquette.data.pack import pack
-from maquette.evaluate import EvaluateConfig, baselines, evaluate_run, spread
+from maquette.evaluate import EvaluateConfig, baselines, evaluate_run, open_training, spread
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
 from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, save_model
@@ -327,3 +328,14 @@ def test_settings_that_make_no_sense_are_refused(run, data, tmp_path):
     save_model(build(VoxelsConfig(ENCODER, VoxelsHead(channels=8))), tmp_path / "run", {})
     with pytest.raises(ValueError, match="does not say what it was trained on; give --data"):
         evaluate_run(EvaluateConfig(tmp_path / "run"))
+
+
+def test_objects_that_nobody_split_are_all_training_objects(data, tmp_path):
+    """As in training: retrieval answers with any of them."""
+    copy = tmp_path / "set"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    lines = [json.loads(line) | {"split": "all"} for line in (copy / "index.jsonl").read_text().splitlines()]
+    (copy / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    training, missing = open_training(copy, 32, lambda *_: lambda done: None)
+    assert training is not None and len(training.entries) == len(lines)
+    assert missing == []

@@ -29,6 +29,7 @@ from maquette.evaluate.report import Evaluation, print_evaluation, write_evaluat
 from maquette.evaluate.scoring import Answers, look, score_objects
 from maquette.metrics import PROTOCOLS, Cmu2025Protocol
 from maquette.models import Run, load_run
+from maquette.train import training_split
 from maquette.version import __version__
 
 BASELINES_FILE = "baselines.npz"
@@ -160,10 +161,10 @@ def spread(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
 
 
 def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, list[str]]:
-    """The packed training split, or None and why it is not there."""
+    """The objects that were trained on, packed, or None and why they are not there."""
     if data is None:
         return None, ["the run does not say what it was trained on; give --train-data"]
-    if not data.is_dir():
+    if not data.exists():
         return None, [f"the training data {data} is not there; give --train-data"]
     told, advance = 0, None
 
@@ -173,7 +174,7 @@ def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, lis
         advance(done - told)
         told = done
 
-    return pack(data, "train", size, progress=report), []
+    return pack(data, training_split(data), size, progress=report), []
 
 
 def known_mean_shapes(run: Run, out: Path, missing: list[str]) -> tuple[dict[str, MeanShape], list[str]]:
