@@ -65,3 +65,43 @@ def test_a_picture_becomes_a_solid_near_the_truth(run, tmp_path):
     # The mean of all chairs, which needs no picture, stays below this.
     assert score > 60
     assert (tmp_path / "chair.glb").is_file()
+
+
+def test_depth_pictures_from_all_sides_become_one_cloud(run, tmp_path):
+    from maquette import load
+
+    said = run("10")
+    assert {path.name for path in tmp_path.iterdir()} == {"chair_views.npz", "chair_cloud.ply", "union.png"}
+    assert said.startswith(f"{len(load(tmp_path / 'chair_cloud.ply').points)} points")
+
+
+def test_random_points_learn_pictures(run):
+    losses = [float(line.rsplit("loss ", 1)[1]) for line in run("11").splitlines()]
+    assert losses[-1] < losses[0] / 20
+
+
+def test_primitives_are_counted(run, tmp_path):
+    said = run("06")
+    assert len(said.splitlines()) == 8
+    # A torus has a hole, a plane a rim; everything else is a ball.
+    assert [int(line.split()[-1]) for line in said.splitlines()] == [2, 2, 2, 2, 0, 2, 1, 2]
+    assert (tmp_path / "primitives.png").is_file()
+
+
+def test_the_torus_has_the_area_and_the_volume_of_its_formulas(run, tmp_path):
+    for line in run("07").splitlines():
+        measured, formula = (float(part.split()[-1]) for part in line.split(", by the formula "))
+        assert measured == pytest.approx(formula, rel=0.01)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_scene_holds_a_chair_and_a_floor(run, tmp_path):
+    from maquette.io import load
+
+    run("08")
+    scene, chair = load(tmp_path / "scene.glb"), load(tmp_path / "chair.glb")
+    assert len(scene.faces) - len(chair.faces) == 200
+
+
+def test_the_cottage_has_two_textured_materials(run):
+    assert "14 faces, two materials" in run("09")
