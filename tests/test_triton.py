@@ -5,8 +5,12 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is made for Linux only; its kernels are checked there")
 
+from maquette.camera import orbit
 from maquette.ops import nearest_reference
 from maquette.ops.nearest_triton import nearest_triton
+from maquette.ops.raster import raster_layers_reference
+from maquette.ops.raster_triton import raster_layers_triton
+from maquette.shapes.primitives import ico_sphere
 
 
 def cloud(seed, n):
@@ -29,3 +33,14 @@ def test_nearest_agrees_with_its_reference_on_ragged_clouds(k, layout, kernels_d
     splits = torch.tensor([0, 70, 70, 90]), torch.tensor([0, 300, 328, 330])
     union = queries.to(kernels_device), points.to(kernels_device), *splits
     assert torch.equal(nearest_triton(*union, k), nearest_reference(*union, k))
+
+
+@pytest.mark.parametrize("distance", [3.0, 0.9])
+def test_layers_of_faces_agree_with_their_reference_also_for_faces_through_the_cameras_plane(distance, kernels_device):
+    sphere = ico_sphere(0)
+    faces = torch.cat([sphere.faces, sphere.faces[:5], sphere.faces[:1, [0, 0, 1]]])  # doubled ones, a degenerate one
+    camera = orbit(0.3, 0.2, distance, focal=12.0, size=(11, 13))
+    pixels = camera.pixels_from_world(sphere.vertices)[None]
+    found = raster_layers_triton(pixels.to(kernels_device), faces.to(kernels_device), (11, 13), 3)
+    assert torch.equal(found.cpu(), raster_layers_reference(pixels, faces, (11, 13), 3))
+    assert (found[..., 0] >= 0).any()

@@ -69,7 +69,7 @@ def raster_layers_reference(
     count = size[0] * size[1]
     index = torch.full((len(vertices), layers, count), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
-        functions, usable = _edge_functions(corners)
+        functions, usable = edge_functions(corners)
         boxes = torch.where(usable[:, None], face_boxes(corners, size), 0)
         limit = torch.full((count,), torch.inf, dtype=torch.float64, device=index.device)
         before = torch.full((count,), -1, dtype=torch.int64, device=index.device)
@@ -87,7 +87,7 @@ def raster_layers_reference(
     return index.movedim(1, 2).reshape(-1, *size, layers).contiguous()
 
 
-def _edge_functions(corners: Float[Tensor, "F 3 3"]) -> tuple[Float[Tensor, "F 4 3"], Bool[Tensor, "F"]]:
+def edge_functions(corners: Float[Tensor, "F 3 3"]) -> tuple[Float[Tensor, "F 4 3"], Bool[Tensor, "F"]]:
     """Three edge functions of each face and 1 / w, all linear on the screen, and whether the face is not degenerate."""
     edges = torch.stack([_cross(corners[:, (i + 1) % 3], corners[:, (i + 2) % 3]) for i in range(3)], 1)
     ax, ay, aw = corners[:, 0].unbind(-1)
@@ -191,6 +191,20 @@ def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> 
 def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
     reference = importlib.util.find_spec("numba") is None
     return (raster_layers_reference if reference else raster_layers_numba)(vertices, faces, (height, width), layers)
+
+
+@torch.library.impl("maquette::raster", "CUDA")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
+    return _raster_layers(vertices, faces, height, width, 1)[..., 0]
+
+
+@torch.library.impl("maquette::raster_layers", "CUDA")
+def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return raster_layers_reference(vertices, faces, (height, width), layers)
+    from maquette.ops.raster_triton import raster_layers_triton
+
+    return raster_layers_triton(vertices, faces, (height, width), layers)
 
 
 def raster_numba(
