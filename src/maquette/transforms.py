@@ -89,3 +89,219 @@ def z_from_front(front: str) -> Float[Tensor, "4 4"]:
         raise ValueError(f"z_from_front: front axis is {front!r}; one of {', '.join(FRONTS)}")
     turn = rotation_about("y", torch.tensor(FRONTS[front] * torch.pi, dtype=torch.float64)).round().float()
     return rigid(turn, torch.zeros(3))
+
+
+# Quaternions ---------------------------------------------------------------------------------------------------------
+
+
+def quaternion_multiply(a: Float[Tensor, "*#batch 4"], b: Float[Tensor, "*#batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """Hamilton's product: the rotation `a` after the rotation `b`."""
+    aw, ax, ay, az = a.unbind(-1)
+    bw, bx, by, bz = b.unbind(-1)
+    parts = (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+    return torch.stack(parts, -1)
+
+
+def quaternion_inverse(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """The conjugate divided by the squared length: of a unit quaternion, the rotation back."""
+    conjugate = quaternion * quaternion.new_tensor([1.0, -1.0, -1.0, -1.0])
+    return conjugate / quaternion.square().sum(-1, keepdim=True)
+
+
+def quaternion_apply(
+    quaternion: Float[Tensor, "*#batch 4"], points: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """Points turned by a unit quaternion (one each, or broadcast)."""
+    w, xyz = quaternion.split([1, 3], -1)
+    xyz, points = torch.broadcast_tensors(xyz, points)
+    twice = 2 * torch.linalg.cross(xyz, points)
+    return points + w * twice + torch.linalg.cross(xyz, twice)
+
+
+# Rotation vectors: direction is the axis, length the angle -----------------------------------------------------------
+
+SMALL = 0.04
+"""Squared angles below this are served by Taylor series, whose first term left out is below 1e-15 there."""
+
+
+def _half_angle_factors(squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor, Tensor]:
+    """sin(a) / a, (1 - cos a) / a^2 and (a - sin a) / a^3 of squared angles, smooth through 0."""
+    small = squared < SMALL
+    safe = torch.where(small, torch.ones_like(squared), squared)
+    angle = safe.sqrt()
+    sine, cosine = torch.sin(angle), torch.cos(angle)
+    exact = (sine / angle, (1 - cosine) / safe, (angle - sine) / (safe * angle))
+    s = squared
+    series = (
+        1 - s / 6 * (1 - s / 20 * (1 - s / 42 * (1 - s / 72 * (1 - s / 110)))),
+        0.5 * (1 - s / 12 * (1 - s / 30 * (1 - s / 56 * (1 - s / 90 * (1 - s / 132))))),
+        (1 - s / 20 * (1 - s / 42 * (1 - s / 72 * (1 - s / 110 * (1 - s / 156))))) / 6,
+    )
+    return tuple(torch.where(small, near, far) for near, far in zip(series, exact, strict=True))  # pyright: ignore
+
+
+def cross_matrix(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The skew matrix whose product with x is the cross product of `vector` and x."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
+
+
+def rotation_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The exponential of so(3): right-handed rotation about `vector` by its length in radians (Rodrigues 1840).
+
+    Gradients are exact everywhere, at the zero vector, too.
+    """
+    first, second, _ = _half_angle_factors(vector.square().sum(-1))
+    skew = cross_matrix(vector)
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return identity + first[..., None, None] * skew + second[..., None, None] * (skew @ skew)
+
+
+def vector_from_rotation(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """The logarithm of SO(3): the rotation vector of length at most pi; of a half turn, one of the two.
+
+    By way of the quaternion, which keeps its digits near half turns; gradients are finite everywhere.
+    """
+    return vector_from_quaternion(quaternion_from_rotation(rotation))
+
+
+def vector_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
+    """The rotation vector, of length at most pi, of a quaternion, which is brought to length 1 first."""
+    w, xyz = torch.nn.functional.normalize(quaternion, dim=-1).split([1, 3], -1)
+    w, xyz = torch.where(w < 0, -w, w), torch.where(w < 0, -xyz, xyz)
+    squared = xyz.square().sum(-1, keepdim=True)
+    small = squared < 1e-4
+    sine = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    # 2 atan2(s, w) / s with w = sqrt(1 - s^2) near 0: the series of 2 asin(s) / s.
+    s = squared
+    series = 2 * (1 + s / 6 * (1 + s * 9 / 20 * (1 + s * 25 / 42)))
+    return xyz * torch.where(small, series, 2 * torch.atan2(sine, w) / sine)
+
+
+def quaternion_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4"]:
+    """The unit quaternion of a rotation vector; smooth at the zero vector."""
+    half = vector / 2
+    sinc, _, _ = _half_angle_factors(half.square().sum(-1))
+    squared = half.square().sum(-1)
+    small = squared < SMALL
+    cosine = torch.cos(torch.where(small, torch.ones_like(squared), squared).sqrt())
+    s = squared
+    series = 1 - s / 2 * (1 - s / 12 * (1 - s / 30 * (1 - s / 56 * (1 - s / 90 * (1 - s / 132)))))
+    w = torch.where(small, series, cosine)
+    return torch.cat([w[..., None], half * sinc[..., None]], -1)
+
+
+def rigid_from_vectors(
+    translation: Float[Tensor, "*batch 3"], vector: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 4 4"]:
+    """The exponential of se(3): the screw motion whose speed is (`translation`, `vector`), after one unit of time.
+
+    The last column is V translation, with V the mean of the rotations on the way (Sola et al. 2018, eq. 174).
+    """
+    return rigid(rotation_from_vector(vector), (_mean_rotation(vector) @ translation[..., None])[..., 0])
+
+
+def vectors_from_rigid(
+    b_from_a: Float[Tensor, "*batch 4 4"],
+) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
+    """The logarithm of SE(3): (translation, vector) that `rigid_from_vectors` takes to `b_from_a`."""
+    vector = vector_from_rotation(b_from_a[..., :3, :3])
+    return torch.linalg.solve(_mean_rotation(vector), b_from_a[..., :3, 3:])[..., 0], vector
+
+
+def _mean_rotation(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    _, second, third = _half_angle_factors(vector.square().sum(-1))
+    skew = cross_matrix(vector)
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return identity + second[..., None, None] * skew + third[..., None, None] * (skew @ skew)
+
+
+# Euler angles, six numbers, random rotations -------------------------------------------------------------------------
+
+
+def rotation_from_euler(angles: Float[Tensor, "*batch 3"], axes: str) -> Float[Tensor, "*batch 3 3"]:
+    """R_first(a) R_second(b) R_third(c) for axes such as 'xyz' or 'zyz': each turn is about the axis as turned before.
+
+    Radians; these are PyTorch3D's angles of the same letters in capitals, and scipy's of the same capitals.
+    """
+    _check_axes(axes, "rotation_from_euler")
+    a, b, c = (rotation_about(axis, angle) for axis, angle in zip(axes, angles.unbind(-1), strict=True))
+    return a @ b @ c
+
+
+def euler_from_rotation(rotation: Float[Tensor, "*batch 3 3"], axes: str) -> Float[Tensor, "*batch 3"]:
+    """Angles that `rotation_from_euler` takes to this rotation; the middle one lies in -pi/2..pi/2, or in 0..pi where
+    the first and third axis are one.
+
+    In gimbal lock, where only the sum or difference of the outer two is known, the third is 0. No useful gradients
+    there.
+    """
+    _check_axes(axes, "euler_from_rotation")
+    i, j, k = ("xyz".index(axis) for axis in axes)
+    same = i == k
+    if same:
+        k = 3 - i - j
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+    r = rotation
+    if same:
+        middle = torch.atan2(torch.hypot(r[..., i, j], r[..., i, k]), r[..., i, i])
+        locked = torch.hypot(r[..., i, j], r[..., i, k]) < 1e-6
+        first = torch.atan2(r[..., j, i], -sign * r[..., k, i])
+        third = torch.atan2(r[..., i, j], sign * r[..., i, k])
+    else:
+        middle = torch.atan2(sign * r[..., i, k], torch.hypot(r[..., i, i], r[..., i, j]))
+        locked = torch.hypot(r[..., i, i], r[..., i, j]) < 1e-6
+        first = torch.atan2(-sign * r[..., j, k], r[..., k, k])
+        third = torch.atan2(-sign * r[..., i, j], r[..., i, i])
+    alone = torch.atan2(sign * r[..., k, j], r[..., j, j])
+    return torch.stack(
+        [torch.where(locked, alone, first), middle, torch.where(locked, torch.zeros_like(third), third)], -1
+    )
+
+
+def _check_axes(axes: str, name: str) -> None:
+    if len(axes) != 3 or set(axes) - set("xyz") or axes[0] == axes[1] or axes[1] == axes[2]:
+        raise ValueError(f"{name}: axes are {axes!r}; give three of x, y, z, no two neighbours alike, such as 'xyz'")
+
+
+def rotation_from_six(six: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """A rotation from two vectors, its first two rows before Gram and Schmidt (Zhou et al. 2019, transposed).
+
+    Continuous, unlike angles and quaternions, so a network may give it. Parallel or zero vectors have no rotation: the
+    rows missing are 0 there.
+    """
+    a, b = six.split(3, -1)
+    first = torch.nn.functional.normalize(a, dim=-1)
+    second = torch.nn.functional.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -2)
+
+
+def six_from_rotation(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
+    """The first two rows."""
+    return rotation[..., :2, :].reshape(*rotation.shape[:-2], 6)
+
+
+def random_quaternions(
+    n: int, *, generator: torch.Generator | None = None, dtype=torch.float32
+) -> Float[Tensor, "n 4"]:
+    """Unit quaternions with w >= 0, uniform over all rotations; on the CPU."""
+    drawn = torch.nn.functional.normalize(torch.randn(n, 4, generator=generator, dtype=dtype), dim=-1)
+    return torch.where(drawn[:, :1] < 0, -drawn, drawn)
+
+
+def random_rotations(
+    n: int, *, generator: torch.Generator | None = None, dtype=torch.float32
+) -> Float[Tensor, "n 3 3"]:
+    """Rotation matrices, uniform over all rotations (Haar's measure); on the CPU."""
+    return rotation_from_quaternion(random_quaternions(n, generator=generator, dtype=dtype))
+
+
+def rotation_angle(a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """The angle, 0..pi, of the rotation from `a` to `b`, exact for small angles, too."""
+    return vector_from_rotation(a.mT @ b).norm(dim=-1)
