@@ -75,6 +75,7 @@ COMMANDS = {
         "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
     "fit points": Command("maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"),
+    "fit mesh": Command("maquette.fitting.mesh", "FitMesh", "fit_mesh", "a sphere moulded to a target by 3D losses"),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }

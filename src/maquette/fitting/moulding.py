@@ -1,0 +1,107 @@
+"""A mesh under an optimiser: its vertices, how they are moved, and how it becomes finer on the way.
+
+V vertices, F faces; W vertices after a change.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from maquette.fitting.large_steps import roughened, smoothed, smoother
+from maquette.fitting.optimizers import LargeSteps, Optimizer, optimizer_over, swap_parameter
+from maquette.shapes import Mesh, ico_sphere, midpoint_refinement, refined, topology_of
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The sphere keeps its triangles."""
+
+    level: int = 4
+    """Of the ico-sphere: 20 * 4^level faces."""
+
+
+@dataclass(frozen=True)
+class Subdivided:
+    """From a coarse sphere to a fine one: every face is cut into four, at even intervals in the first part of a fit."""
+
+    first: int = 2
+    last: int = 4
+    until: float = 0.4
+    """Part of the steps after which the last level is there."""
+
+
+Growth = Fixed | Subdivided
+
+
+class Moulding:
+    """Vertices, and the optimiser that moves them: directly, or through the smoother of large steps."""
+
+    def __init__(self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], choice: Optimizer):
+        self.choice = choice
+        self._wear(vertices, faces)
+        self.optimizer = optimizer_over([self.parameter], choice)
+
+    def _wear(self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> None:
+        self.faces = faces
+        self.topology = topology_of(faces)
+        strength = self.choice.smoothness if isinstance(self.choice, LargeSteps) else 0.0
+        self.smoother = smoother(self.topology, len(vertices), strength) if strength else None
+        start = vertices if self.smoother is None else roughened(self.smoother, vertices)
+        self.parameter = start.detach().clone().requires_grad_()
+
+    def live(self) -> Mesh:
+        """The mesh, differentiable in the parameter."""
+        return Mesh(self.parameter if self.smoother is None else smoothed(self.smoother, self.parameter), self.faces)
+
+    @torch.no_grad()
+    def mesh(self) -> Mesh:
+        return Mesh(self.live().vertices.detach().clone(), self.faces)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed fit needs; `vertices` is the parameter itself."""
+        return {"vertices": self.parameter, "faces": self.faces}
+
+    def change(
+        self,
+        vertices: Float[Tensor, "W 3"],
+        faces: Int64[Tensor, "G 3"],
+        *,
+        carry: Callable[[Float[Tensor, "V C"]], Float[Tensor, "W C"]],
+    ) -> None:
+        """Go on with another mesh; `carry` takes values of the old vertices to the new."""
+        old = self.parameter
+        self._wear(vertices, faces)
+        swap_parameter(self.optimizer, old, self.parameter, carry=carry)
+
+    def anneal(self, progress: float) -> None:
+        """The learning rate at `progress` (0..1): from its peak to 0 as a cosine."""
+        self.optimizer.param_groups[0]["lr"] = self.choice.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def begun(points: Float[Tensor, "N 3"], growth: Growth, choice: Optimizer) -> Moulding:
+    """The sphere, translated and scaled to the box of the points."""
+    sphere = ico_sphere(growth.level if isinstance(growth, Fixed) else growth.first)
+    low, high = points.amin(0), points.amax(0)
+    half = ((high - low) / 2).clamp(min=0.05)
+    return Moulding(sphere.vertices * half + (low + high) / 2, sphere.faces, choice)
+
+
+def grown(moulding: Moulding, growth: Growth, index: int, steps: int) -> None:
+    """Make the mesh finer if it is time to, before step `index`."""
+    match growth:
+        case Fixed():
+            return
+        case Subdivided(first, last, until):
+            times = [round(steps * until * (i + 1) / (last - first)) for i in range(last - first)]
+            for _ in range(times.count(index) if index else 0):
+                mesh = moulding.mesh()
+                refinement = midpoint_refinement(mesh.faces, len(mesh.vertices))
+                moulding.change(
+                    refined(mesh.vertices, refinement),
+                    refinement.faces,
+                    carry=lambda values, how=refinement: refined(values, how),
+                )
