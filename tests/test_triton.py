@@ -6,9 +6,17 @@ import torch
 pytest.importorskip("triton", reason="Triton is made for Linux only; its kernels are checked there")
 
 from maquette.camera import orbit
-from maquette.ops import nearest_reference
+from maquette.ops import (
+    ball_reference,
+    farthest_reference,
+    nearest_reference,
+    raster_discs_layers_reference,
+)
+from maquette.ops.ball_triton import ball_triton
+from maquette.ops.farthest_triton import farthest_triton
 from maquette.ops.nearest_triton import nearest_triton
 from maquette.ops.raster import raster_layers_reference
+from maquette.ops.raster_discs_triton import raster_discs_layers_triton
 from maquette.ops.raster_triton import raster_layers_triton
 from maquette.shapes.primitives import ico_sphere
 
@@ -44,3 +52,36 @@ def test_layers_of_faces_agree_with_their_reference_also_for_faces_through_the_c
     found = raster_layers_triton(pixels.to(kernels_device), faces.to(kernels_device), (11, 13), 3)
     assert torch.equal(found.cpu(), raster_layers_reference(pixels, faces, (11, 13), 3))
     assert (found[..., 0] >= 0).any()
+
+
+@pytest.mark.parametrize("k", [1, 7])
+@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+def test_balls_agree_with_their_reference_on_ragged_clouds(k, layout, kernels_device):
+    queries, points = cloud(0, 90), cloud(1, 330)
+    if layout == "lattice":
+        queries, points = (2 * queries).round(), (2 * points).round()
+    elif layout == "not finite":
+        queries[::7, 1], points[::3, 2], points[1::9, 0] = torch.nan, torch.inf, torch.nan
+    splits = torch.tensor([0, 70, 70, 90]), torch.tensor([0, 300, 328, 330])
+    union = queries.to(kernels_device), points.to(kernels_device), *splits
+    assert torch.equal(ball_triton(*union, 1.0, k), ball_reference(*union, 1.0, k))
+
+
+@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+def test_farthest_points_agree_with_their_reference_on_ragged_clouds(layout, kernels_device):
+    points = cloud(2, 60)
+    if layout == "lattice":
+        points = points.round()
+    elif layout == "not finite":
+        points[::5, 1] = torch.nan
+    union = points.to(kernels_device), *(torch.tensor(x) for x in ([0, 40, 40, 60], [12, 0, 20], [3, 0, 5]))
+    assert torch.equal(farthest_triton(*union), farthest_reference(*union))
+
+
+def test_layers_of_discs_agree_with_their_reference(kernels_device):
+    centers = cloud(3, 24)[None] * torch.tensor([4.0, 4.0, 1.0]) + torch.tensor([6.0, 5.0, 1.0])
+    centers[0, 5:9, 2] = centers[0, 4, 2]
+    scene = centers.to(kernels_device), torch.full((1, 24), 2.5, device=kernels_device), (11, 13)
+    found = raster_discs_layers_triton(*scene, layers=3)
+    assert torch.equal(found, raster_discs_layers_reference(*scene, layers=3))
+    assert (found[..., 2] >= 0).any()

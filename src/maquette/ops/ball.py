@@ -1,6 +1,6 @@
 """Which points lie within a radius of each query.
 
-B batch, N queries, M points, K places, S offsets of a disjoint union. Only indices come out: distances are torch's part.
+B batch, N queries, M points, K places, S offsets of a union. Only indices come out: distances are torch's part.
 """
 
 import importlib.util
@@ -122,6 +122,15 @@ def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tenso
 def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor, radius: float, k: int) -> Tensor:
     reference = importlib.util.find_spec("numba") is None
     return (ball_reference if reference else ball_numba)(queries, points, query_splits, point_splits, radius, k)
+
+
+@torch.library.impl("maquette::ball", "CUDA")
+def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor, radius: float, k: int) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return ball_reference(queries, points, query_splits, point_splits, radius, k)
+    from maquette.ops.ball_triton import ball_triton
+
+    return ball_triton(queries, points, query_splits, point_splits, radius, k)
 
 
 def ball_numba(

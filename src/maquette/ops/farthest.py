@@ -135,6 +135,15 @@ def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
     return (farthest_reference if reference else farthest_numba)(points, splits, counts, starts)
 
 
+@torch.library.impl("maquette::farthest", "CUDA")
+def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return farthest_reference(points, splits, counts, starts)
+    from maquette.ops.farthest_triton import farthest_triton
+
+    return farthest_triton(points, splits, counts, starts)
+
+
 def farthest_numba(
     points: Float[Tensor, "N 3"],
     splits: Int64[Tensor, " T"],

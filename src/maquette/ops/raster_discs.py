@@ -75,17 +75,21 @@ def raster_discs_layers_reference(
     return index.reshape(-1, *size, layers)
 
 
-def _covered(center: Float[Tensor, "N 3"], r: Float[Tensor, " N"], size: tuple[int, int]):
-    """Pieces of bounded size of all pairs (disc, flat pixel) where the disc covers the pixel's centre, by disc."""
+def disc_boxes(center: Float[Tensor, "N 3"], r: Float[Tensor, " N"], size: tuple[int, int]) -> Int64[Tensor, "N 4"]:
+    """Half-open pixel ranges x0 x1 y0 y1 that hold each disc; empty for a disc that is not seen. In float64."""
     cx, cy, depth = center.unbind(-1)
     limit = torch.tensor([size[1], size[1], size[0], size[0]], device=center.device)
     bounds = torch.stack([cx - r - 1, cx + r + 1, cy - r - 1, cy + r + 1], 1)
     usable = (depth > 0) & depth.isfinite() & (r >= 0) & ~bounds.isnan().any(1)
     boxes = torch.where(usable[:, None], bounds, 0.0).clamp(min=torch.zeros(4).to(limit), max=limit).long()
     boxes[:, 1::2] = (boxes[:, 1::2] + 1).minimum(limit[1::2])
-    boxes = torch.where(usable[:, None], boxes, 0)
-    for disc, y, x in pixels_of(boxes):
-        dx, dy = x + 0.5 - cx[disc], y + 0.5 - cy[disc]
+    return torch.where(usable[:, None], boxes, 0)
+
+
+def _covered(center: Float[Tensor, "N 3"], r: Float[Tensor, " N"], size: tuple[int, int]):
+    """Pieces of bounded size of all pairs (disc, flat pixel) where the disc covers the pixel's centre, by disc."""
+    for disc, y, x in pixels_of(disc_boxes(center, r, size)):
+        dx, dy = x + 0.5 - center[disc, 0], y + 0.5 - center[disc, 1]
         inside = dx * dx + dy * dy <= r[disc] * r[disc]
         yield disc[inside], (y * size[1] + x)[inside]
 
@@ -130,6 +134,20 @@ def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> T
     reference = importlib.util.find_spec("numba") is None
     run = raster_discs_layers_reference if reference else raster_discs_layers_numba
     return run(centers, radii, (height, width), layers=layers)
+
+
+@torch.library.impl("maquette::raster_discs", "CUDA")
+def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
+    return _raster_discs_layers(centers, radii, height, width, 1)[..., 0]
+
+
+@torch.library.impl("maquette::raster_discs_layers", "CUDA")
+def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return raster_discs_layers_reference(centers, radii, (height, width), layers=layers)
+    from maquette.ops.raster_discs_triton import raster_discs_layers_triton
+
+    return raster_discs_layers_triton(centers, radii, (height, width), layers=layers)
 
 
 def raster_discs_numba(
