@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maquette import conventions, transforms
-from maquette.camera import Camera, focal_from_fov, orbit
+from maquette.camera import Camera, OrthographicCamera, focal_from_fov, orbit, relative
 
 SIZE = (90, 120)
 
@@ -189,3 +189,106 @@ def test_r2n2_has_a_lens_of_35_mm_before_a_sensor_of_32_mm():
     # Half of the sensor's 32 mm through 35 mm: 2 atan(16 / 35) = 49.1 degrees across the picture.
     camera = conventions.camera_from_r2n2(t(0.0), t(0.0), t(1.0))[0]
     assert math.isclose(2 * math.atan(137 / 2 / float(camera.focal[0])), 2 * math.atan(16 / 35), rel_tol=1e-5)
+
+
+# Parallel rays, fields of view, clip space -----------------------------------------------------------------------
+
+
+def parallel(n: int = 6) -> OrthographicCamera:
+    return OrthographicCamera(cameras(n).world_from_cam, t(30.0, 33.0).expand(n, 2), t(57.0, 48.5).expand(n, 2), SIZE)
+
+
+def test_pytorch3d_orthographic_there_and_back():
+    camera = parallel()
+    R, T = conventions.pytorch3d_from_camera(camera)
+    back = conventions.orthographic_from_pytorch3d(R, T, focal=camera.scale, center=camera.center, size=SIZE)
+    assert torch.allclose(back.world_from_cam, camera.world_from_cam, atol=1e-5)
+    scale, center = conventions.pixels_from_ndc(*conventions.ndc_from_pixels(camera), SIZE)
+    assert torch.allclose(scale, camera.scale) and torch.allclose(center, camera.center)
+
+
+def test_pytorch3d_s_parallel_rays_have_x_left_and_y_up_in_units_of_half_the_shorter_side():
+    camera = parallel()
+    R, T = conventions.pytorch3d_from_camera(camera)
+    focal, principal = conventions.ndc_from_pixels(camera)
+    # OrthographicCameras: x_ndc = fx X + px of camera coordinates; its screen is W / 2 - x_ndc * 45 for 90 x 120.
+    ndc = (points() @ R + T[:, None])[..., :2] * focal[:, None] + principal[:, None]
+    pixels = t(60.0, 45.0) - ndc * 45
+    assert torch.allclose(pixels, camera.project(points().expand(6, 20, 3)), atol=1e-3)
+
+
+def test_a_field_of_view_of_pytorch3d_spans_the_shorter_side():
+    focal, center = conventions.pixels_from_fov(math.radians(90), SIZE)
+    # tan 45 degrees is 1: a point at depth 1 and height 1 is at the upper edge.
+    assert torch.allclose(focal, t(45.0, 45.0)) and torch.allclose(center, t(60.0, 45.0))
+    focal, center = conventions.pixels_from_fov(t(1.0, 2.0), SIZE, aspect_ratio=2.0)
+    assert focal.shape == (2, 2) and torch.allclose(focal[:, 0] * 2, focal[:, 1])
+
+
+def test_a_box_of_pytorch3d_fills_the_shorter_side():
+    scale, center = conventions.pixels_from_box(t(-1.0, -2.0), t(3.0, 2.0), SIZE)
+    camera = OrthographicCamera(torch.eye(4), scale, center, SIZE)
+    # Its x is left and its y up, so (max_x, max_y) is the upper left corner of the middle square of 90.
+    corners = camera.project(torch.tensor([[-3.0, -2.0, 1.0], [1.0, 2.0, 1.0]]))
+    assert torch.allclose(corners, torch.tensor([[15.0, 0.0], [105.0, 90.0]]))
+    doubled, _ = conventions.pixels_from_box(t(-1.0, -2.0), t(3.0, 2.0), SIZE, scale=t(2.0, 1.0))
+    assert torch.allclose(doubled, scale * t(2.0, 1.0))
+
+
+def test_co3d_measures_by_the_shorter_side_or_by_each():
+    focal, principal = t(2.0, 2.0), t(0.1, -0.2)
+    isotropic = conventions.pixels_from_co3d(focal, principal, SIZE, intrinsics_format="ndc_isotropic")
+    assert torch.allclose(isotropic[0], t(90.0, 90.0)) and torch.allclose(isotropic[1], t(55.5, 54.0))
+    bounds = conventions.pixels_from_co3d(focal, principal, SIZE, intrinsics_format="ndc_norm_image_bounds")
+    assert torch.allclose(bounds[0], t(120.0, 90.0)) and torch.allclose(bounds[1], t(54.0, 54.0))
+    with pytest.raises(ValueError, match="intrinsics_format is 'pixels'"):
+        conventions.pixels_from_co3d(focal, principal, SIZE, intrinsics_format="pixels")
+
+
+@pytest.mark.parametrize("camera", [cameras(), parallel()], ids=["perspective", "orthographic"])
+def test_the_projection_matrix_shows_what_the_camera_shows(camera):
+    projection = conventions.projection_from_camera(camera, 0.1, 10.0)
+    opengl = points().expand(6, 20, 3)
+    seen = transforms.apply(camera.cam_from_world, opengl) * t(1.0, -1.0, -1.0)
+    clip = torch.cat([seen, torch.ones_like(seen[..., :1])], -1) @ projection.mT
+    ndc = clip[..., :3] / clip[..., 3:]
+    pixels = (ndc[..., :2] * t(1.0, -1.0) + 1) / 2 * t(120.0, 90.0)
+    assert torch.allclose(pixels, camera.project(opengl), atol=2e-3)
+    # Near and far are the ends of clip space.
+    ends = torch.tensor([[0.0, 0.0, -0.1, 1.0], [0.0, 0.0, -10.0, 1.0]]) @ projection[0].mT
+    assert torch.allclose(ends[:, 2] / ends[:, 3], t(-1.0, 1.0), atol=1e-5)
+    back = conventions.pixels_from_projection(projection, SIZE)
+    pixels = camera.focal if isinstance(camera, Camera) else camera.scale
+    assert torch.allclose(back[0], pixels, rtol=1e-5) and torch.allclose(back[1], camera.center, rtol=1e-5)
+
+
+def test_a_projection_of_a_field_of_view_is_that_of_every_textbook():
+    camera = orbit(0.0, 0.0, 3.0, focal=focal_from_fov(math.radians(60), 90), size=SIZE)
+    f = 1 / math.tan(math.radians(30))
+    expected = torch.tensor([[f * 90 / 120, 0, 0, 0], [0, f, 0, 0], [0, 0, -11 / 9, -20 / 9], [0, 0, -1, 0]])
+    assert torch.allclose(conventions.projection_from_camera(camera, 1.0, 10.0), expected)
+    with pytest.raises(ValueError, match="near is 0"):
+        conventions.projection_from_camera(camera, 0.0, 10.0)
+    sheared = expected.clone()
+    sheared[0, 1] = 0.1
+    with pytest.raises(ValueError, match="sheared"):
+        conventions.pixels_from_projection(sheared, SIZE)
+
+
+def test_pytorch3d_s_composition_is_ours_where_the_turn_leaves_the_position_alone():
+    start = orbit(math.pi, 0.0, 3.0, focal=50.0, size=SIZE)
+    about_z = transforms.rotation_about("z", torch.tensor(0.7))
+    theirs = conventions.composed_by_pytorch3d(start, about_z, torch.zeros(3))
+    # Rows: their rotation acts transposed; about z it does not touch T0 = (0, 0, 3).
+    ours = relative(start, transforms.rigid(about_z.mT, torch.zeros(3)))
+    assert same(theirs, ours)
+    shifted = conventions.composed_by_pytorch3d(start, torch.eye(3), t(0.5, -0.5, 2.0))
+    assert same(shifted, relative(start, transforms.rigid(torch.eye(3), t(-0.5, 0.5, 2.0))))
+
+
+def test_a_moved_world_keeps_pictures_of_parallel_rays_too():
+    turn = conventions.y_up_from_z_up()
+    moved = conventions.moved(parallel(), turn)
+    assert isinstance(moved, OrthographicCamera)
+    before = parallel().project(points().expand(6, 20, 3))
+    assert torch.allclose(moved.project(transforms.apply(turn, points()).expand(6, 20, 3)), before, atol=1e-3)
