@@ -18,6 +18,8 @@ from maquette.ops.nearest_triton import nearest_triton
 from maquette.ops.raster import raster_layers_reference
 from maquette.ops.raster_discs_triton import raster_discs_layers_triton
 from maquette.ops.raster_triton import raster_layers_triton
+from maquette.ops.silhouette import EXPONENTIAL, LOGISTIC, soft_silhouette_backward_reference, soft_silhouette_reference
+from maquette.ops.silhouette_triton import soft_silhouette_backward_triton, soft_silhouette_triton
 from maquette.shapes.primitives import ico_sphere
 
 
@@ -85,3 +87,21 @@ def test_layers_of_discs_agree_with_their_reference(kernels_device):
     found = raster_discs_layers_triton(*scene, layers=3)
     assert torch.equal(found, raster_discs_layers_reference(*scene, layers=3))
     assert (found[..., 2] >= 0).any()
+
+
+@pytest.mark.parametrize("kind", [LOGISTIC, EXPONENTIAL])
+def test_soft_silhouettes_and_their_gradients_agree_with_their_references(kind, kernels_device):
+    sphere = ico_sphere(0)
+    camera = orbit(0.3, 0.2, 3.0, focal=12.0, size=(11, 13))
+    points = camera.project(sphere.vertices)[None].double().to(kernels_device)
+    faces = torch.cat([sphere.faces, sphere.faces[:2], sphere.faces[:1, [0, 0, 1]]]).to(kernels_device)
+    scene = points, faces, (11, 13), kind, 0.4, 3.0
+    (depth, nearest), (expected, face) = soft_silhouette_triton(*scene), soft_silhouette_reference(*scene)
+    assert torch.equal(nearest, face)
+    assert torch.allclose(depth, expected, rtol=1e-9, atol=1e-12)  # the order of the sums differs
+    upstream = torch.randn(depth.shape, generator=torch.Generator().manual_seed(0)).double().to(kernels_device)
+    upstream = torch.where(expected.isinf(), 0.0, upstream)
+    scene = points, faces, upstream, kind, 0.4, 3.0
+    gradient = soft_silhouette_backward_triton(*scene)
+    assert torch.allclose(gradient, soft_silhouette_backward_reference(*scene), rtol=1e-9, atol=1e-12)
+    assert gradient.abs().max() > 0.01

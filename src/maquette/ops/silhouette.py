@@ -97,7 +97,7 @@ def soft_silhouette_reference(
     blur_radius: float,
 ) -> tuple[Float[Tensor, "B H W"], Int64[Tensor, "B H W"]]:
     """What the forward kernel means: -log prod_f (1 - coverage) and the face of least d, from (x, y) in pixels."""
-    _check_faces(points, faces)
+    check_faces(points, faces)
     depth = points.new_zeros(len(points), size[0] * size[1], dtype=torch.float64)
     nearest = torch.full(depth.shape, -1, dtype=torch.int64, device=points.device)
     for b, corners in enumerate(points.double()[:, faces]):
@@ -137,23 +137,33 @@ def soft_silhouette_backward_reference(
     return gradient.to(points)
 
 
+def reach_boxes(corners: Float[Tensor, "F 3 2"], size: tuple[int, int], blur_radius: float) -> Int64[Tensor, "F 4"]:
+    """Half-open pixel ranges x0 x1 y0 y1 that hold what is in reach of each face; empty for one that is left out."""
+    area = _signed_area(corners)
+    limit = torch.tensor([size[1] - 1, size[0] - 1], dtype=corners.dtype, device=corners.device)
+    # Pixel x has its centre at x + 0.5; a thousandth of a pixel more than covers rounding.
+    margin = math.sqrt(blur_radius)
+    low = (corners.amin(1) - margin - 0.501).clamp(min=0.0)
+    high = (corners.amax(1) + margin - 0.499).minimum(limit)
+    usable = area.isfinite() & (area != 0) & (low <= high).all(-1)
+    ranges = torch.stack([low.ceil(), high.floor() + 1], -1).flatten(1)
+    return torch.where(usable[:, None], ranges, 0.0).long()
+
+
+def _signed_area(corners: Float[Tensor, "F 3 2"]) -> Float[Tensor, "F"]:
+    """Twice the area, positive for corners that turn from x to y."""
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+
+
 def _pairs(corners: Float[Tensor, "F 3 2"], size: tuple[int, int], blur_radius: float):
     """Pieces of the pairs that count: face, pixel, |d|, inside, nearest edge, t on it, pixel - nearest point."""
     first = corners
     along = corners.roll(-1, 1) - corners
     squared = (along * along).sum(-1)
     scale = torch.where(squared > 0, 1 / squared, 0.0)
-    u, v = along[:, 0], corners[:, 2] - corners[:, 0]
-    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-    usable = area.isfinite() & (area != 0)
-    limit = torch.tensor([size[1] - 1, size[0] - 1], dtype=corners.dtype, device=corners.device)
-    # Pixel x has its centre at x + 0.5; a thousandth of a pixel more than covers rounding.
-    margin = math.sqrt(blur_radius)
-    low = (corners.amin(1) - margin - 0.501).clamp(min=0.0)
-    high = (corners.amax(1) + margin - 0.499).minimum(limit)
-    usable = usable & (low <= high).all(-1)
-    ranges = torch.stack([low.ceil(), high.floor() + 1], -1).flatten(1)
-    boxes = torch.where(usable[:, None], ranges, 0.0).long()
+    area = _signed_area(corners)
+    boxes = reach_boxes(corners, size, blur_radius)
     for face, y, x in pixels_of(boxes):
         center = torch.stack([x, y], -1).to(corners.dtype) + 0.5
         apart = center[:, None] - first[face]
@@ -176,7 +186,7 @@ def _pairs(corners: Float[Tensor, "F 3 2"], size: tuple[int, int], blur_radius: 
         )
 
 
-def _check_faces(points, faces):
+def check_faces(points: Float[Tensor, "B V 2"], faces: Int64[Tensor, "F 3"]) -> None:
     if len(faces):
         low, high = torch.aminmax(faces)
         check_range("soft_silhouette", int(low), int(high), points.shape[1])
@@ -226,6 +236,24 @@ def _(points: Tensor, faces: Tensor, upstream: Tensor, kind: int, sigma: float, 
     return backward(points, faces, upstream, kind, sigma, blur)
 
 
+@torch.library.impl("maquette::soft_silhouette", "CUDA")
+def _(points: Tensor, faces: Tensor, height: int, width: int, kind: int, sigma: float, blur: float):
+    if importlib.util.find_spec("triton") is None:
+        return soft_silhouette_reference(points, faces, (height, width), kind, sigma, blur)
+    from maquette.ops.silhouette_triton import soft_silhouette_triton
+
+    return soft_silhouette_triton(points, faces, (height, width), kind, sigma, blur)
+
+
+@torch.library.impl("maquette::soft_silhouette_backward", "CUDA")
+def _(points: Tensor, faces: Tensor, upstream: Tensor, kind: int, sigma: float, blur: float) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return soft_silhouette_backward_reference(points, faces, upstream, kind, sigma, blur)
+    from maquette.ops.silhouette_triton import soft_silhouette_backward_triton
+
+    return soft_silhouette_backward_triton(points, faces, upstream, kind, sigma, blur)
+
+
 def soft_silhouette_numba(
     points: Float[Tensor, "B V 2"],
     faces: Int64[Tensor, "F 3"],
@@ -237,7 +265,7 @@ def soft_silhouette_numba(
     """The compiled forward kernel: boxes of the faces of some views first, then bands of their rows."""
     from maquette.ops.silhouette_numba import soft_bands, soft_boxes
 
-    _check_faces(points, faces)
+    check_faces(points, faces)
     depth = torch.empty(len(points), *size, dtype=points.dtype)
     nearest = torch.empty(len(points), *size, dtype=torch.int64)
     bands, triangles = bands_of(len(points), size), faces.contiguous().numpy()
