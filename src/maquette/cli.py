@@ -76,6 +76,12 @@ COMMANDS = {
     ),
     "fit points": Command("maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"),
     "fit mesh": Command("maquette.fitting.mesh", "FitMesh", "fit_mesh", "a sphere moulded to a target by 3D losses"),
+    "fit silhouettes": Command(
+        "maquette.fitting.silhouettes",
+        "FitSilhouettes",
+        "fit_silhouettes",
+        "a sphere moulded until its outlines are those of masks from known cameras",
+    ),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }
