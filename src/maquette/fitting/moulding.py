@@ -13,7 +13,8 @@ from torch import Tensor
 
 from maquette.fitting.large_steps import roughened, smoothed, smoother
 from maquette.fitting.optimizers import LargeSteps, Optimizer, optimizer_over, swap_parameter
-from maquette.shapes import Mesh, ico_sphere, midpoint_refinement, refined, topology_of
+from maquette.fitting.remesh import carried, length_for, remesh
+from maquette.shapes import Mesh, closest_points, ico_sphere, midpoint_refinement, refined, topology_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,20 @@ class Subdivided:
     """Part of the steps after which the last level is there."""
 
 
-Growth = Fixed | Subdivided
+@dataclass(frozen=True)
+class Remeshed:
+    """Triangles of one size at any time: remeshing at even intervals, each time with more of them."""
+
+    level: int = 3
+    """Of the ico-sphere at the start."""
+    faces: int = 5120
+    """About so many at the end."""
+    times: int = 6
+    until: float = 0.6
+    """Part of the steps after which the mesh keeps its triangles."""
+
+
+Growth = Fixed | Subdivided | Remeshed
 
 
 class Moulding:
@@ -84,7 +98,7 @@ class Moulding:
 
 def begun(points: Float[Tensor, "N 3"], growth: Growth, choice: Optimizer) -> Moulding:
     """The sphere, translated and scaled to the box of the points."""
-    sphere = ico_sphere(growth.level if isinstance(growth, Fixed) else growth.first)
+    sphere = ico_sphere(growth.first if isinstance(growth, Subdivided) else growth.level)
     low, high = points.amin(0), points.amax(0)
     half = ((high - low) / 2).clamp(min=0.05)
     return Moulding(sphere.vertices * half + (low + high) / 2, sphere.faces, choice)
@@ -105,3 +119,13 @@ def grown(moulding: Moulding, growth: Growth, index: int, steps: int) -> None:
                     refinement.faces,
                     carry=lambda values, how=refinement: refined(values, how),
                 )
+        case Remeshed(level, faces, times, until):
+            turns = [round(steps * until * (i + 1) / times) for i in range(times)]
+            if index == 0 or index not in turns:
+                return
+            done = (turns.index(index) + 1) / times
+            old = moulding.mesh()
+            start = 20 * 4**level
+            new = remesh(old, length_for(old, round(start * (faces / start) ** done)), rounds=2)
+            places = closest_points(old, new.vertices)
+            moulding.change(new.vertices, new.faces, carry=lambda values: carried(values, old, places))
