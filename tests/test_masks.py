@@ -34,7 +34,7 @@ def test_alpha_is_the_mask_where_there_is_alpha():
     solid = disc(50, 60, 30)
     mask = foreground(picture(solid, alpha=solid.float()))
     assert mask.source == "alpha"
-    assert torch.equal(mask.foreground, solid)
+    assert torch.equal(mask.pixels, solid)
     assert mask.box == (20, 30, 80, 90)
 
 
@@ -44,7 +44,7 @@ def test_soft_edges_of_alpha_are_kept_for_compositing():
     alpha = (31 - distance).clamp(0, 1)
     mask = foreground(picture(alpha > 0, alpha=alpha))
     assert torch.equal(mask.alpha, alpha)
-    assert torch.equal(mask.foreground, alpha >= 0.5)
+    assert torch.equal(mask.pixels, alpha >= 0.5)
 
 
 @pytest.mark.parametrize("background", [(0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (0.05, 0.1, 0.3)])
@@ -52,7 +52,7 @@ def test_an_object_on_a_plain_background_is_found(background):
     solid = disc(50, 60, 30)
     mask = foreground(picture(solid, background=background))
     assert mask.source == "plain background"
-    assert torch.equal(mask.foreground, solid)
+    assert torch.equal(mask.pixels, solid)
 
 
 def test_a_background_that_shades_from_side_to_side_with_noise_is_plain():
@@ -63,12 +63,12 @@ def test_a_background_that_shades_from_side_to_side_with_noise_is_plain():
     rgba = picture(solid, background=shade[..., None].expand(-1, -1, 3))
     rgba[..., :3] = (rgba[..., :3] + noise).clamp(0, 1)
     # Grain costs up to a pixel around the disc of radius 30: 2/30 of its area.
-    assert agreement(foreground(rgba).foreground, solid) > 0.9
+    assert agreement(foreground(rgba).pixels, solid) > 0.9
 
 
 def test_an_object_may_touch_the_border():
     solid = disc(60, SIZE, 30)
-    assert torch.equal(foreground(picture(solid)).foreground, solid)
+    assert torch.equal(foreground(picture(solid)).pixels, solid)
 
 
 def test_a_soft_shadow_is_background():
@@ -77,12 +77,12 @@ def test_a_soft_shadow_is_background():
     shadow = 1 - 0.35 * torch.exp(-away)
     solid = disc(60, 60, 30)
     mask = foreground(picture(solid, background=(0.9 * shadow)[..., None].expand(-1, -1, 3)))
-    assert agreement(mask.foreground, solid) > 0.97
+    assert agreement(mask.pixels, solid) > 0.97
 
 
 def test_the_hole_of_a_ring_is_background():
     solid = disc(60, 60, 40) & ~disc(60, 60, 20)
-    assert torch.equal(foreground(picture(solid)).foreground, solid)
+    assert torch.equal(foreground(picture(solid)).pixels, solid)
 
 
 def test_a_highlight_that_fades_to_the_background_colour_is_not_a_hole():
@@ -91,13 +91,13 @@ def test_a_highlight_that_fades_to_the_background_colour_is_not_a_hole():
     solid = disc(60, 60, 45)
     rgba = picture(solid, background=(1.0, 1.0, 1.0))
     rgba[..., :3] = rgba[..., :3] * (1 - glow) + glow
-    assert bool(foreground(rgba).foreground[60, 60])
+    assert bool(foreground(rgba).pixels[60, 60])
 
 
 def test_small_pieces_are_dropped_and_told():
     solid = disc(60, 60, 30) | disc(10, 10, 3)
     mask = foreground(picture(solid, alpha=solid.float()))
-    assert torch.equal(mask.foreground, disc(60, 60, 30))
+    assert torch.equal(mask.pixels, disc(60, 60, 30))
     assert mask.dropped.startswith("1 small piece, ")
     assert float(mask.alpha[10, 10]) == 0
 
@@ -105,7 +105,7 @@ def test_small_pieces_are_dropped_and_told():
 def test_large_pieces_are_all_kept():
     solid = disc(35, 60, 20) | disc(90, 60, 15)
     mask = foreground(picture(solid, alpha=solid.float()))
-    assert torch.equal(mask.foreground, solid)
+    assert torch.equal(mask.pixels, solid)
     assert mask.dropped == ""
 
 
@@ -154,7 +154,7 @@ def test_the_example_photos_have_a_foreground(maquette_data, name):
 
     mask = foreground(read_picture(maquette_data / "photos" / f"{name}.png"))
     assert mask.source == ("plain background" if name in ("poly_fox", "teapot") else "alpha")
-    assert 0.1 < float(mask.foreground.float().mean()) < 0.5
+    assert 0.1 < float(mask.pixels.float().mean()) < 0.5
 
 
 def test_the_photo_of_a_cup_on_a_table_is_refused(maquette_data):
