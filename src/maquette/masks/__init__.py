@@ -1,8 +1,8 @@
 """Foreground masks: which pixels of a picture are the object, from what source, and how sure it is."""
 
 from maquette.masks.cut import cut_out, extended
-from maquette.masks.providers import Alpha, Auto, PlainBackground, Provider, foreground
 from maquette.masks.mask import Mask, NoForeground, mask_of_values, validate
+from maquette.masks.providers import Alpha, Auto, PlainBackground, Provider, foreground
 
 __all__ = [
     "Alpha",
