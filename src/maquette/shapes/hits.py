@@ -28,7 +28,7 @@ class Hits:
     """Weights of the face's corners, non-negative, sum 1; 0 where there is no hit."""
 
 
-def cast(mesh: Mesh, origins: Float[Tensor, "*some N 3"], directions: Float[Tensor, "*other N 3"]) -> Hits:
+def cast(mesh: Mesh, origins: Float[Tensor, "*some #N 3"], directions: Float[Tensor, "*other #N 3"]) -> Hits:
     """What each ray `origin + t direction`, t >= 0, meets first. Faces have two sides (`ops.ray_hits` tells the rest).
 
     The batches of mesh, origins and directions broadcast. The choice of the face is held fixed; distance and
