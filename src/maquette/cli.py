@@ -37,6 +37,7 @@ COMMANDS = {
         "reconstruct_pictures",
         "pictures to solids: GLB, OBJ, PLY and a page",
     ),
+    "mask": Command("maquette.masking", "MaskConfig", "mask_pictures", "the object of each picture: mask and cut-out"),
     "render picture": Command(
         "maquette.film.picture",
         "PictureConfig",
@@ -81,6 +82,12 @@ COMMANDS = {
         "FitSilhouettes",
         "fit_silhouettes",
         "a sphere moulded until its outlines are those of masks from known cameras",
+    ),
+    "fit field": Command(
+        "maquette.fitting.field", "FitField", "fit_field", "a signed distance, which may get holes, to a target"
+    ),
+    "fit sweep": Command(
+        "maquette.fitting.sweep", "FitSweep", "fit_sweep", "optimisers and learning rates compared, as table and plot"
     ),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),

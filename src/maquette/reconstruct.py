@@ -206,7 +206,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
         choices = ", ".join(run.model.representations)
         raise ValueError(f"reconstruct: the run {run.folder} predicts {choices}, not {config.representation}")
     for failure in failures:
-        _complain(failure)
+        complain(failure.name, failure.reason)
     cards: list[Card] = []
     records: list[dict] = []
     with _replacing(config.out, force=config.force) as folder, _one_thread():
@@ -215,8 +215,8 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
             try:
                 result = _reconstruct(read_picture(path), config.representation, run, known)
             except (OSError, ValueError, MemoryError) as error:
-                failures.append(Failure(str(path), _reason(error, path)))
-                _complain(failures[-1])
+                failures.append(Failure(str(path), reason_of(error, path)))
+                complain(failures[-1].name, failures[-1].reason)
                 continue
             seconds = time.perf_counter() - started
             card, record = _write_one(result, folder, name, str(path), seconds, config.turntable_frames)
@@ -314,7 +314,7 @@ def _replacing(out: Path, *, force: bool) -> Iterator[Path]:
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
             raise OSError(f"{out}: cannot be written: the disk is full") from error
-        raise OSError(_reason(error, out).replace(str(temporary), str(out))) from error
+        raise OSError(reason_of(error, out).replace(str(temporary), str(out))) from error
     finally:
         if old.exists() and not target.exists():
             old.rename(target)
@@ -431,8 +431,8 @@ def _plain(shape: Mesh | PointCloud) -> Mesh | PointCloud:
     return shape.with_appearance(None) if isinstance(shape, Mesh) else PointCloud(shape.points)
 
 
-def _reason(error: BaseException, path: Path) -> str:
-    """In one line, without the path, which stands beside it."""
+def reason_of(error: BaseException, path: Path) -> str:
+    """Why a picture gave nothing, in one line, without the path, which stands beside it."""
     if isinstance(error, MemoryError):
         return "not enough memory for this picture; make it smaller"
     if isinstance(error, OSError) and error.strerror:
@@ -441,8 +441,9 @@ def _reason(error: BaseException, path: Path) -> str:
     return text.removeprefix(f"{path}: ").removeprefix("foreground: ")
 
 
-def _complain(failure: Failure) -> None:
-    print(f"maquette: {failure.name}: {failure.reason}", file=sys.stderr, flush=True)
+def complain(name: str, reason: str) -> None:
+    """A line on stderr for an input that gave nothing."""
+    print(f"maquette: {name}: {reason}", file=sys.stderr, flush=True)
 
 
 def _all_failed(failures: list[Failure]) -> str:
