@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 import tyro
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maquette.camera import Camera
@@ -162,7 +162,7 @@ def views_of(config: FitSilhouettes) -> tuple[Views, Views | None, Mesh | None]:
         if len(target.faces) == 0:
             raise ValueError(f"fit silhouettes: {config.render} has no surface; give a mesh with faces")
         unit = unit_from_target(target)
-        moved = transform(target, unit)
+        moved = to_mesh(transform(target, unit))
         count = UNSEEN.views if config.unseen is None else config.unseen
         seen = render_views(moved, preset or Fibonacci(), config.size)
         unseen = render_views(moved, replace(UNSEEN, views=count), config.size) if count else None
@@ -257,21 +257,29 @@ AGREED, MISSING, SURPLUS = (0.45, 0.5, 0.55), (0.15, 0.4, 0.9), (0.95, 0.5, 0.1)
 def beside(picture: Float[Tensor, "S S 3"], mesh: Mesh, views: Views) -> Float[Tensor, "S T 3"]:
     """The film's picture, with four of the views to its right: grey agrees, blue is missing, orange is too much."""
     side = picture.shape[0] // 2
-    chosen = sorted({round(i * (len(views) - 1) / 3.5) for i in range(4)})
-    some = views[chosen]
+    some = views[sorted({round(i * (len(views) - 1) / 3.5) for i in range(4)})]
     ours = silhouette(mesh, some.cameras)
-    colors = torch.ones(*ours.shape, 3)
-    for where, color in ((ours & some.masks, AGREED), (some.masks & ~ours, MISSING), (ours & ~some.masks, SURPLUS)):
-        colors[where] = torch.tensor(color)
     tiles = []
-    for tile in colors:
-        ratio = (side - 4) / max(tile.shape[:2])
-        size = [max(1, int(length * ratio)) for length in tile.shape[:2]]
-        shown = torch.nn.functional.interpolate(tile.movedim(-1, 0)[None], size=size, mode="nearest")[0].movedim(0, -1)
-        frame = torch.ones(side, side, 3)
-        frame[2 : side - 2, 2 : side - 2] = 0.93
-        top, left = (side - size[0]) // 2, (side - size[1]) // 2
-        frame[top : top + size[0], left : left + size[1]] = shown
-        tiles.append(frame)
+    for mask, outline in zip(some.masks, ours, strict=True):
+        colors = torch.ones(*mask.shape, 3)
+        for where, color in ((outline & mask, AGREED), (mask & ~outline, MISSING), (outline & ~mask, SURPLUS)):
+            colors[where] = torch.tensor(color)
+        tiles.append(_enlarged(_around(mask, colors), side))
     tiles += [torch.ones(side, side, 3)] * (4 - len(tiles))
     return torch.cat([picture, torch.cat([torch.cat(tiles[:2]), torch.cat(tiles[2:])], 1)], 1)
+
+
+def _around(mask: Bool[Tensor, "H W"], picture: Float[Tensor, "H W 3"]) -> Float[Tensor, "S S 3"]:
+    """A square of the picture with the mask in its middle, white beyond the picture."""
+    rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+    top, left = (int(rows[0]) + int(rows[-1])) // 2, (int(columns[0]) + int(columns[-1])) // 2
+    half = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) * 6 // 10 + 2
+    wide = torch.nn.functional.pad(picture, (0, 0, half, half, half, half), value=1.0)
+    return wide[top : top + 2 * half, left : left + 2 * half]
+
+
+def _enlarged(picture: Float[Tensor, "S S 3"], side: int) -> Float[Tensor, "T T 3"]:
+    """In `side` pixels, with a white margin; pixels stay squares."""
+    planes = picture.movedim(-1, 0)[None]
+    larger = torch.nn.functional.interpolate(planes, size=(side - 8, side - 8), mode="nearest")
+    return torch.nn.functional.pad(larger[0].movedim(0, -1), (0, 0, 4, 4, 4, 4), value=1.0)

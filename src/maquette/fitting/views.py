@@ -19,7 +19,7 @@ from maquette import transforms
 from maquette.camera import Camera, focal_from_fov, orbit
 from maquette.conventions import camera_from_opengl, moved, y_up_from_z_up
 from maquette.io import read_picture
-from maquette.masks import foreground
+from maquette.masks import foreground, mask_of_values
 from maquette.rendering import Ambient, render
 from maquette.shapes import Mesh
 
@@ -155,7 +155,7 @@ def load_views(folder: str | Path, preset: Preset | None = None, *, up: Literal[
         cameras = preset_cameras(preset, size)
         if len(cameras.focal) != len(paths):
             raise ValueError(
-                f"{folder}: {len(paths)} pictures, but the preset has {len(cameras.focal)} cameras; they must be as many"
+                f"{folder}: {len(paths)} pictures, but the preset has {len(cameras.focal)} cameras; give as many"
             )
         return _views(read, cameras, paths)
     listed = next((folder / name for name in TRANSFORMS if (folder / name).is_file()), None)
@@ -195,7 +195,7 @@ def check_views(views: Views) -> Views:
     count = len(views.masks)
     if count < 2 or views.cameras.focal.shape != (count, 2) or len(views.names) != count:
         raise ValueError(
-            f"Views: {count} masks, cameras of shape {tuple(views.cameras.focal.shape[:-1])}, {len(views.names)} names; "
+            f"Views: {count} masks, cameras {tuple(views.cameras.focal.shape[:-1])}, {len(views.names)} names; "
             "give two views at least, and a camera and a name for each"
         )
     if tuple(views.masks.shape[1:]) != views.cameras.size:
@@ -204,19 +204,6 @@ def check_views(views: Views) -> Views:
         if not bool(mask.any()):
             raise ValueError(f"{name}: the mask is empty; leave the view out")
     return views
-
-
-def mask_of_values(values: Float[Tensor, "H W"], name: str) -> Bool[Tensor, "H W"]:
-    """A mask from grey values 0..1: there must be exactly two of them, the higher is the object."""
-    levels = values.unique()
-    if len(levels) == 2:
-        return values == levels[1]
-    shown = ", ".join(f"{round(float(level) * 255)}" for level in levels[:6])
-    more = f" and {len(levels) - 6} more" if len(levels) > 6 else ""
-    raise ValueError(
-        f"{name}: a mask has two values, this one has {len(levels)}: {shown}{more} (of 255); "
-        "write 0 outside the object and 255 on it, as PNG"
-    )
 
 
 def _views(read: list[tuple[Tensor, Tensor | None]], cameras: Camera, paths: list[Path]) -> Views:
