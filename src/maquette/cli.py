@@ -76,6 +76,7 @@ COMMANDS = {
         "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
     "fit points": Command("maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"),
+    "fit voxels": Command("maquette.fitting.voxels", "FitVoxels", "fit_voxels", "a voxel grid from noise to a target"),
     "fit mesh": Command("maquette.fitting.mesh", "FitMesh", "fit_mesh", "a sphere moulded to a target by 3D losses"),
     "fit silhouettes": Command(
         "maquette.fitting.silhouettes",

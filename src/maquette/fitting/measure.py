@@ -43,3 +43,30 @@ def told(scores: dict) -> str:
         f"chamfer {scores['chamfer']:.3g} (target with itself {scores['target_chamfer']:.3g}), "
         f"F@{THRESHOLD:g} {scores['f_score']:.1f} ({scores['target_f_score']:.1f})"
     )
+
+
+def table(scores: dict) -> str:
+    """The scores as a small table, each beside what the target scores with itself where that is known."""
+    named = {
+        "chamfer": "chamfer",
+        "f_score": f"F@{THRESHOLD:g}",
+        "normal_consistency": "normal consistency",
+        "iou": "IoU",
+    }
+    shown = [(label, name) for name, label in named.items() if name in scores]
+    rows = [("", "result", "target with itself")]
+    for label, name in shown:
+        itself = scores.get(f"target_{name}")
+        rows.append((label, _number(name, scores[name]), "" if itself is None else _number(name, itself)))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows)
+
+
+def _number(name: str, value: float) -> str:
+    match name:
+        case "chamfer":
+            return f"{value:.2e}"
+        case "f_score":
+            return f"{value:.1f}"
+        case _:
+            return f"{value:.4f}"

@@ -9,14 +9,18 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.fitting.film import film_camera, film_picture
+from maquette import ops
+from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
-from maquette.fitting.measure import measure, told
+from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
 from maquette.losses import chamfer
-from maquette.shapes import PointCloud, sample, transform
+from maquette.shapes import PointCloud, Shape, sample, transform
+
+COLORED = 50_000
+"""Points of the target whose colours the cloud takes."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,26 @@ def fit_points(config: FitPoints) -> None:
             return {"chamfer": chamfer(points, drawn)}
 
         camera = film_camera()
+        shown, colors = film_picture(wanted, camera), _colors_of(wanted, config.seed)
         for step in fit(objective, optimizer, config.steps, start=record.start):
             record.step(step, {"points": points}, optimizer)
             if record.films(step):
-                record.frame(step, film_picture(PointCloud(points.detach()), camera))
-        result = transform(PointCloud(points.detach()), unit.inverse())
+                record.frame(step, beside(film_picture(_painted(points, colors), camera), shown))
+        result = transform(_painted(points, colors), unit.inverse())
         scores = measure(result, target, unit, seed=config.seed)
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".ply")
-    print(f"{config.out}: {told(scores)}")
+    print(f"{config.out}\n{table(scores)}")
+
+
+def _colors_of(target: Shape, seed: int) -> PointCloud | None:
+    """Points of the target that know its colours, if it has any."""
+    drawn = sample(target, COLORED, generator=generator_at(seed, -2))
+    return None if drawn.colors is None else drawn
+
+
+def _painted(points: Float[Tensor, "N 3"], colors: PointCloud | None) -> PointCloud:
+    """The cloud as it is, each point in the colour of the target's nearest."""
+    points = points.detach().clone()
+    if colors is None or colors.colors is None:
+        return PointCloud(points)
+    return PointCloud(points, colors.colors[ops.nearest(points, colors.points)[..., 0]])

@@ -113,8 +113,7 @@ class Record:
         now = time.monotonic()
         if now - self.told > 0.1 or step.index + 1 == self.total:
             self.told = now
-            note = f"loss {step.loss:.4g}  " + "  ".join(f"{name} {value:.4g}" for name, value in step.terms.items())
-            self.progress.update(self.task, completed=step.index + 1, note=note)
+            self.progress.update(self.task, completed=step.index + 1, note=_note(step))
         # The loss of a step proves the state before it; the one it leaves behind is proven by the next.
         self.proven, self.newest = self.newest, (snapshot(state, optimizer), step.index + 1)
         if now - self.saved > SAVE_EVERY or step.index + 1 == self.total:
@@ -143,15 +142,22 @@ class Record:
             save_video(torch.cat([pictures, pictures[-1:].expand(12, -1, -1, -1)]), self.out / "moulding.gif", fps=12)
             for path in frames:
                 path.unlink()
-            (self.out / "frames").rmdir()
+        (self.out / "frames").rmdir()
         self.metrics.flush()
         plot_curves(self.out / "metrics.jsonl", self.out / "curves.png")
+
+
+def _note(step: Step) -> str:
+    """A step in a line: the loss, and its terms where there are several."""
+    terms = step.terms if len(step.terms) > 1 else {}
+    return "  ".join(f"{name} {value:.4g}" for name, value in {"loss": step.loss, **terms}.items())
 
 
 def settings_of(config) -> dict:
     """What a resumed fit must share with the one it goes on with, in JSON's types."""
     steering = ("out", "resume", "force")
-    return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if name not in steering}
+    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if name not in steering}
+    return {"kind": type(config).__name__} | values
 
 
 def film_steps(total: int) -> set[int]:
