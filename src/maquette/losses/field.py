@@ -1,6 +1,5 @@
 """Regularisers of a signed distance sampled on a grid: N corners as an array Z Y X, `spacing` apart in world units."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits

@@ -52,6 +52,13 @@ from maquette.shapes.subdivide import (
     subdivide_loop,
     subdivide_midpoint,
 )
+from maquette.shapes.tetrahedra import (
+    TetrahedralGrid,
+    crossed_tetrahedra,
+    grid_points,
+    grid_tetrahedra,
+    isosurface_of,
+)
 from maquette.shapes.topology import (
     Topology,
     boundary_edges,
@@ -85,6 +92,7 @@ __all__ = [
     "Sphere",
     "Superquadric",
     "Surface",
+    "TetrahedralGrid",
     "Texture",
     "Topology",
     "Torus",
@@ -103,6 +111,7 @@ __all__ = [
     "component_of_faces",
     "components",
     "cotangent_weights",
+    "crossed_tetrahedra",
     "cube",
     "cube_around",
     "cubify",
@@ -112,10 +121,13 @@ __all__ = [
     "estimate_normals",
     "face_areas",
     "face_normals",
+    "grid_points",
+    "grid_tetrahedra",
     "ico_sphere",
     "implicit_mesh",
     "interpolate",
     "is_inside",
+    "isosurface_of",
     "keep_faces",
     "laplacian",
     "learning_from_world",
