@@ -4,7 +4,7 @@ Everything happens in the frame of fitting, where the target spans [-1, 1]; the 
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -16,22 +16,39 @@ from maquette.fitting.film import film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, told
-from maquette.fitting.moulding import Growth, Moulding, Subdivided, begun, grown
+from maquette.fitting.moulding import Fixed, Growth, Moulding, begun, grown
 from maquette.fitting.optimizers import Adam, Optimizer, checked
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
 from maquette.losses import (
     chamfer,
+    chamfer_normal,
     edge_loss,
+    edge_normal_p2m,
     laplacian_cot,
     laplacian_cotcurv,
     laplacian_uniform,
     normal_consistency,
+    quadric_loss,
 )
-from maquette.shapes import PointCloud, Shape, positions_at, sample, sample_faces, to_mesh, transform
+from maquette.losses.quadric import Quadrics, quadrics
+from maquette.shapes import (
+    Mesh,
+    PointCloud,
+    Shape,
+    face_normals,
+    positions_at,
+    sample_faces,
+    subdivide_midpoint,
+    to_mesh,
+    transform,
+    weld,
+)
 
 POOL = 200_000
 """Points of the target that are drawn once; every step takes some of them."""
+PLANES = 2500
+"""Vertices that the target's surface is cut into at least, for quadrics along its edges and not at its corners only."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +56,15 @@ class MeshWeights:
     """Weights of the losses; one of 0 is not computed. Terms are defined in `maquette.losses`, under the same names."""
 
     chamfer: float = 1.0
-    edge: float = 0.1
-    normal_consistency: float = 0.01
-    laplacian_uniform: float = 0.01
+    edge: float = 0.005
+    normal_consistency: float = 0.002
+    laplacian_uniform: float = 0.002
     laplacian_cot: float = 0.0
     laplacian_cotcurv: float = 0.0
+    quadric: float = 0.0
+    """Keeps edges and corners sharp; the mean over the target's vertices, cut finer where they are few."""
+    chamfer_normal: float = 0.0
+    edge_normal_p2m: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -62,8 +83,8 @@ class FitMesh:
     """A shape: .glb .gltf .obj .ply .stl .off"""
     out: Path
     """Folder of the result, the film and the curves."""
-    optimizer: Optimizer = Adam()
-    growth: Growth = Subdivided()
+    optimizer: Optimizer = Adam(lr=0.02)
+    growth: Growth = Fixed()
     """How fine the sphere is, and when it becomes so."""
     weights: MeshWeights = MeshWeights()
     samples: int = 5000
@@ -85,10 +106,10 @@ class FitMesh:
 def fit_mesh(config: FitMesh) -> None:
     target = load(config.target)
     unit = unit_from_target(target)
-    pool = target_points(transform(target, unit), POOL, seed=config.seed)
+    goal = goal_of(transform(target, unit), config.weights, seed=config.seed)
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         if record.checkpoint is None:
-            moulding = begun(pool.points, config.growth, config.optimizer)
+            moulding = begun(goal.points, config.growth, config.optimizer)
         else:
             saved = record.checkpoint.tensors
             moulding = Moulding(saved["vertices"], saved["faces"], config.optimizer)
@@ -97,7 +118,8 @@ def fit_mesh(config: FitMesh) -> None:
         def objective(index: int) -> dict[str, Float[Tensor, ""]]:
             grown(moulding, config.growth, index, config.steps)
             moulding.anneal(index / config.steps)
-            return mesh_terms(moulding, pool, config.weights, config.samples, generator_at(config.seed, index))
+            draws = generator_at(config.seed, index)
+            return mesh_terms(moulding, goal, config.weights, samples=config.samples, generator=draws)
 
         camera = film_camera()
         for step in fit(objective, moulding.optimizer, config.steps, start=record.start):
@@ -110,40 +132,66 @@ def fit_mesh(config: FitMesh) -> None:
     print(f"{config.out}: {told(scores)}")
 
 
-def target_points(target: Shape, count: int, *, seed: int = 0) -> PointCloud:
-    """Points on the target's outer surface, drawn once; a cloud gives its own.
+@dataclass(frozen=True)
+class Goal:
+    """What the losses know of a target, found once."""
 
-    Where closed parts of a mesh intersect, what lies within another part is no surface and is left out.
-    """
-    generator = generator_at(seed, -1)
+    points: Float[Tensor, "N 3"]
+    """Of its surface; every step takes some of them."""
+    normals: Float[Tensor, "N 3"]
+    """Of unit length; zero where the target has none."""
+    quadrics: Quadrics
+    """Of its vertices, where the quadric loss has a weight; of none otherwise."""
+
+
+def goal_of(target: Shape, weights: MeshWeights, *, seed: int = 0) -> Goal:
+    """The goal of a fit to `target`, in the frame of fitting. ValueError where it lacks what a weight needs."""
+    nothing = quadrics(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)))
     if isinstance(target, PointCloud):
-        return target
+        if weights.quadric:
+            raise ValueError("fit mesh: weights.quadric needs faces, the target is a cloud; give 0 or a mesh")
+        if target.normals is None and (weights.chamfer_normal or weights.edge_normal_p2m):
+            raise ValueError("fit mesh: the cloud has no normals; give it some, or weight 0 to the losses of normals")
+        normals = torch.zeros_like(target.points) if target.normals is None else target.normals
+        return Goal(target.points, normals, nothing)
     mesh = to_mesh(target)
+    mesh = Mesh(mesh.vertices, mesh.faces)  # a goal has no colours
     if len(mesh.faces) == 0:
-        raise ValueError(
-            "fit mesh: the target has no surface; give a mesh with faces, a cloud or full voxels"
-        )
-    return sample(mesh, count, generator=generator)
+        raise ValueError("fit mesh: the target has no surface; give a mesh with faces, a cloud or full voxels")
+    places = sample_faces(mesh, POOL, generator=generator_at(seed, -1))
+    normals = face_normals(mesh)[places.faces]
+    return Goal(positions_at(mesh, places), normals, quadrics(_fine(mesh)) if weights.quadric else nothing)
+
+
+def _fine(mesh: Mesh) -> Mesh:
+    """The same surface with at least PLANES vertices."""
+    fine = weld(mesh)
+    proper = (fine.faces != fine.faces.roll(1, 1)).all(1)
+    fine = Mesh(fine.vertices, fine.faces[proper])
+    while len(fine.vertices) < PLANES:
+        fine = subdivide_midpoint(fine)
+    return fine
 
 
 def mesh_terms(
-    moulding: Moulding, pool: PointCloud, weights: MeshWeights, samples: int, generator: torch.Generator
+    moulding: Moulding, goal: Goal, weights: MeshWeights, *, samples: int, generator: torch.Generator
 ) -> dict[str, Float[Tensor, ""]]:
-    """The weighted losses of the mesh as it is, against points drawn from the pool."""
+    """The weighted losses of the mesh as it is, against points drawn from the goal; a weight of 0 has none."""
     mesh, topology = moulding.live(), moulding.topology
-    terms = {}
-    if weights.chamfer:
-        points = positions_at(mesh, sample_faces(mesh, samples, generator=generator))
-        drawn = torch.randint(len(pool.points), (samples,), generator=generator)
-        terms["chamfer"] = weights.chamfer * chamfer(points, pool.points.index_select(0, drawn))
-    if weights.edge:
-        terms["edge"] = weights.edge * edge_loss(mesh, topology)
-    if weights.normal_consistency:
-        terms["normal_consistency"] = weights.normal_consistency * normal_consistency(mesh, topology)
-    if weights.laplacian_uniform:
-        terms["laplacian_uniform"] = weights.laplacian_uniform * laplacian_uniform(mesh, topology)
-    if weights.laplacian_cot:
-        terms["laplacian_cot"] = weights.laplacian_cot * laplacian_cot(mesh, topology)
-    if weights.laplacian_cotcurv:
-        terms["laplacian_cotcurv"] = weights.laplacian_cotcurv * laplacian_cotcurv(mesh, topology)
-    return terms
+    places = sample_faces(mesh, samples, generator=generator)
+    drawn = torch.randint(len(goal.points), (samples,), generator=generator)
+    ours, theirs, normals = positions_at(mesh, places), goal.points[drawn], goal.normals[drawn]
+    losses = {
+        "chamfer": lambda: chamfer(ours, theirs),
+        "edge": lambda: edge_loss(mesh, topology),
+        "normal_consistency": lambda: normal_consistency(mesh, topology),
+        "laplacian_uniform": lambda: laplacian_uniform(mesh, topology),
+        "laplacian_cot": lambda: laplacian_cot(mesh, topology),
+        "laplacian_cotcurv": lambda: laplacian_cotcurv(mesh, topology),
+        "quadric": lambda: quadric_loss(mesh.vertices, goal.quadrics, reduction="mean"),
+        "chamfer_normal": lambda: chamfer_normal(
+            ours.detach(), theirs, normals_a=face_normals(mesh)[places.faces], normals_b=normals
+        ),
+        "edge_normal_p2m": lambda: edge_normal_p2m(mesh, theirs, normals=normals, topology=topology),
+    }
+    return {name: weight * losses[name]() for name, weight in asdict(weights).items() if weight}

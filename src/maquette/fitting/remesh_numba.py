@@ -11,17 +11,17 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def after(h):
     return h - 2 if h % 3 == 2 else h + 1
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def before(h):
     return h + 2 if h % 3 == 0 else h - 1
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def squared_length(points, a, b):
     x, y, z = points[a, 0] - points[b, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2]
     return x * x + y * y + z * z
@@ -35,7 +35,7 @@ def normal_of(p, q, r):
     return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def link(twin, sharp, h, t):
     """Make h and t twins; either may be -1."""
     if h >= 0:
@@ -123,8 +123,8 @@ def split_long(org, twin, sharp, out, points, faces, vertices, longest):
             limit = min(longest[org[worst]], longest[org[after(worst)]])
             if squared_length(points, org[worst], org[after(worst)]) <= limit * limit:
                 worst = h
+        longest[vertices] = (longest[org[worst]] + longest[org[after(worst)]]) / 2
         split(org, twin, sharp, out, points, faces, vertices, worst)
-        longest[vertices] = min(longest[org[worst]], longest[b if worst == h else org[worst]])
         faces += 1 if twin[worst] < 0 else 2
         vertices += 1
     return faces, vertices
