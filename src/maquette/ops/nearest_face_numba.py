@@ -116,6 +116,9 @@ def faces_of_points(lo, hi, points, point_order, rows, face_order, nodes, found)
             if not bounds[top] <= worst:
                 continue
             node, first, last = stack[top, 0], stack[top, 1], stack[top, 2]
+            region = nodes[b, node]
+            if not in_reach(lanes, best, region[0], region[1], region[2], region[3], region[4], region[5]):
+                continue
             if last - first == 1:
                 met = False
                 for at in range(first * FACES, min(last * FACES, faces)):
