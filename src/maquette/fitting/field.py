@@ -15,12 +15,12 @@ from torch import Tensor
 
 from maquette.fitting.film import film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
-from maquette.fitting.growing_field import Ball, GrowingField, Start, refined_at, started
+from maquette.fitting.growing_field import Box, GrowingField, Start, refined_at, started
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, told
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
-from maquette.losses import chamfer
+from maquette.losses import squared_distances
 from maquette.losses.field import eikonal, field_laplacian, sign_change
 from maquette.shapes import (
     Mesh,
@@ -48,7 +48,8 @@ class FieldWeights:
     """Weights of the losses; one of 0 is not computed. Terms are defined in `maquette.losses`, under the same names."""
 
     chamfer: float = 1.0
-    eikonal: float = 0.01
+    shrink: float = 10.0
+    eikonal: float = 0.003
     field_laplacian: float = 1e-4
     sign_change: float = 0.0
 
@@ -69,7 +70,7 @@ class FitField:
     """A shape: .glb .gltf .obj .ply .stl .off"""
     out: Path
     """Folder of the result, the film and the curves."""
-    start: Start = Ball()
+    start: Start = Box()
     """What the field is the distance of at first."""
     resolutions: tuple[int, ...] = (24, 48, 64)
     """Cells along each side of the grid, from coarse to fine."""
@@ -118,8 +119,8 @@ def fit_field(config: FitField) -> None:
             field.anneal(index / config.steps)
             generator = generator_at(config.seed, index)
             mesh = present(field.live(), index)
-            attracting = {"chamfer": attraction(mesh, pool, config.samples, generator) * config.weights.chamfer}
-            return attracting | field_terms(field, config.weights)
+            ours, theirs = drawn_pair(mesh, pool, config.samples, generator)
+            return attraction(field, ours, theirs, config.weights) | field_terms(field, config.weights)
 
         camera = film_camera()
         for step in fit(objective, field.optimizer, config.steps, start=record.start):
@@ -150,11 +151,32 @@ def outer_points(target: Shape, *, seed: int = 0) -> PointCloud:
     return drawn if float(buried.double().mean()) > 0.9 else PointCloud(drawn.points[~buried])
 
 
-def attraction(mesh: Mesh, pool: PointCloud, samples: int, generator: torch.Generator) -> Float[Tensor, ""]:
-    """Chamfer distance between points drawn from the surface and from the pool."""
-    points = positions_at(mesh, sample_faces(mesh, samples, generator=generator))
+def drawn_pair(
+    mesh: Mesh, pool: PointCloud, samples: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
+    """Points drawn from the surface, differentiable, and points drawn from the pool."""
+    ours = positions_at(mesh, sample_faces(mesh, samples, generator=generator))
     drawn = torch.randint(len(pool.points), (samples,), generator=generator)
-    return chamfer(points, pool.points.index_select(0, drawn))
+    return ours, pool.points.index_select(0, drawn)
+
+
+def attraction(
+    field: GrowingField, ours: Float[Tensor, "N 3"], theirs: Float[Tensor, "N 3"], weights: FieldWeights
+) -> dict[str, Float[Tensor, ""]]:
+    """The weighted chamfer distance, and what takes away surface that is far from the target.
+
+    Where two sheets span a hole of the target, the chamfer distance pulls along them and opens nothing. There `shrink`
+    raises the field instead: the mean over our points, held fixed, of -value * (distance to the target - spacing of the
+    grid), where that is positive. Surfaces shrink then as a balloon does, so the start must contain the target.
+    """
+    terms = {}
+    forward = squared_distances(ours, theirs)
+    if weights.chamfer:
+        terms["chamfer"] = weights.chamfer * (forward.mean() + squared_distances(theirs, ours).mean())
+    if weights.shrink:
+        far = (forward.detach().sqrt() - field.grid.spacing).clamp(min=0)
+        terms["shrink"] = -weights.shrink * (far * field.at(ours.detach())).mean()
+    return terms
 
 
 def field_terms(field: GrowingField, weights: FieldWeights) -> dict[str, Float[Tensor, ""]]:

@@ -73,6 +73,12 @@ class GrowingField:
     def array(self) -> Float[Tensor, "Z Y X"]:
         return self.distances().reshape(self.grid.shape)
 
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, " M"]:
+        """The field at points, by trilinear interpolation."""
+        places = (points / HALF)[None, None, None]
+        found = torch.nn.functional.grid_sample(self.array()[None, None], places, align_corners=True)
+        return found.reshape(-1)
+
     def live(self) -> Mesh:
         """The surface, differentiable in values and offsets."""
         distances = self.distances()
