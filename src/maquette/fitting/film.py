@@ -11,7 +11,7 @@ from maquette.camera import Camera, focal_from_fov, orbit
 from maquette.rendering import render
 from maquette.shapes import PointCloud, Shape, local_frames
 
-SIDE = 320
+SIDE = 256
 """Pixels of a frame."""
 FINER = 2
 """Frames are rendered so many times as large and averaged."""

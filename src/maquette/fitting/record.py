@@ -24,7 +24,7 @@ from maquette.io.atomic import atomic_path, write_json, write_text
 
 SAVE_EVERY = 20.0
 """Seconds between checkpoints."""
-FILMED = 60
+FILMED = 40
 """Frames of the moulding; more of them early, when more happens."""
 STATE = "state.safetensors"
 
@@ -139,7 +139,7 @@ class Record:
         frames = sorted((self.out / "frames").glob("*.png"))
         if frames:
             pictures = torch.stack([read_picture(path)[..., :3] for path in frames])
-            save_video(torch.cat([pictures, pictures[-1:].expand(12, -1, -1, -1)]), self.out / "moulding.gif", fps=12)
+            save_video(torch.cat([pictures, pictures[-1:].expand(10, -1, -1, -1)]), self.out / "moulding.gif", fps=10)
             for path in frames:
                 path.unlink()
         (self.out / "frames").rmdir()
@@ -173,7 +173,8 @@ def plot_curves(metrics: Path, out: Path) -> None:
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name in dict.fromkeys(name for line in lines for name in line if name != "step"):
+    names = list(dict.fromkeys(name for line in lines for name in line if name != "step"))
+    for name in names[1:] if len(names) == 2 else names:  # the only term is the loss
         shown = [(line["step"], line[name]) for line in lines if line.get(name, 0) > 0]
         if shown:
             axes.plot(*zip(*shown, strict=True), label=name, linewidth=2 if name == "loss" else 1)
