@@ -19,7 +19,6 @@ from maquette.fitting.views import (
     load_views,
     preset_cameras,
     render_views,
-    resized,
     scaled,
 )
 from maquette.io import write_picture
@@ -244,13 +243,17 @@ def test_cameras_of_another_order_are_noticed(views):
         hull_points(far)
 
 
-def test_fewer_pixels_keep_the_area_of_a_mask(views):
-    small = resized(views, (SIZE // 2, SIZE // 2))
+def test_fewer_pixels_keep_the_area_of_a_mask_and_the_colours_inside_it(tmp_path, views):
+    green = torch.tensor([0.0, 0.6, 0.2]).expand(SIZE, SIZE, 3)
+    for k, mask in enumerate(views.masks):
+        write_picture(torch.cat([green, mask[..., None].float()], -1) * mask[..., None], tmp_path / f"{k}.png")
+    small = load_views(tmp_path, Fibonacci(views=11), most=SIZE // 2)
     areas = views.masks.float().mean((1, 2)), small.masks.float().mean((1, 2))
     torch.testing.assert_close(areas[0], areas[1], atol=0.015, rtol=0)
+    assert agree(small.cameras, views.cameras.resized((SIZE // 2, SIZE // 2)))
     assert small.rgb is not None
-    assert small.rgb.shape == (11, SIZE // 2, SIZE // 2, 3)
-    assert small.cameras.size == (SIZE // 2, SIZE // 2)
+    inside = small.rgb[small.masks]
+    torch.testing.assert_close(inside, green[0, 0].expand_as(inside), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("edges", ["Hard", "Soft", "Dibr", "Antialias"])

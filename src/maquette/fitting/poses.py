@@ -23,7 +23,7 @@ class FixedPoses:
 class RefinedPoses:
     """The cameras are moved a little, together with the shape."""
 
-    lr: float = 2e-3
+    lr: float = 5e-3
     """Peak learning rate, in radians and in units of the frame of fitting."""
     after: float = 0.1
     """Part of the steps before the cameras move: a shape must be there to tell them by."""

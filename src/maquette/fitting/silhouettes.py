@@ -13,24 +13,27 @@ import tyro
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from maquette import transforms
 from maquette.camera import Camera
-from maquette.fitting.colors import Colors, NoColors, colored
+from maquette.fitting import optimizers
+from maquette.fitting.colors import Colors, NoColors, color_error, colored
 from maquette.fitting.film import film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.hull import hull_points, unit_from_points
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure
 from maquette.fitting.moulding import Growth, Moulding, Subdivided, begun, grown
-from maquette.fitting.optimizers import Adam, Optimizer, checked
+from maquette.fitting.optimizers import Adam, Sgd, checked
 from maquette.fitting.poses import FixedPoses, Poses, RefinedPoses, corrected, without_gauge
 from maquette.fitting.record import Record, settings_of
-from maquette.fitting.views import Fibonacci, Preset, Views, check_views, load_views, render_views, resized, scaled
+from maquette.fitting.views import Fibonacci, Preset, Views, check_views, load_views, render_views, scaled
 from maquette.io import load, save
 from maquette.losses import edge_loss, laplacian_uniform, normal_consistency
 from maquette.losses.image import silhouette_mse, soft_iou_loss
 from maquette.rendering import Antialias, Dibr, Soft
 from maquette.rendering.coverage import coverage, silhouette
 from maquette.shapes import Mesh, to_mesh, transform
+from maquette.shapes.topology import Topology
 
 SoftEdges = Soft | Dibr | Antialias
 """What gradients an outline has."""
@@ -43,6 +46,18 @@ CHUNK = 8
 @dataclass(frozen=True)
 class Given:
     """Cameras as the folder's transforms.json or cameras.json has them; with --render, 20 of fibonacci."""
+
+
+@dataclass(frozen=True)
+class LargeSteps(optimizers.LargeSteps):
+    """Uniform Adam through (I + smoothness L)^-1 (Nicolet et al. 2021).
+
+    Only the few vertices at outlines have gradients, other ones in every step: the learning rate is therefore higher,
+    and gradients are spread less wide, than where all of a surface is attracted.
+    """
+
+    lr: float = 0.5
+    smoothness: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,9 +91,9 @@ class FitSilhouettes:
     """A mesh instead of a folder: its views are made here, and the result is compared with it."""
     cameras: Given | Preset = Given()
     """Where the views were taken from."""
-    edges: SoftEdges = Soft()
+    edges: SoftEdges = Antialias()
     """How outlines are drawn and differentiated."""
-    optimizer: Optimizer = Adam()
+    optimizer: Adam | Sgd | LargeSteps = Adam()
     growth: Growth = Subdivided()
     """How fine the sphere is, and when it becomes so."""
     poses: Poses = FixedPoses()
@@ -109,45 +124,81 @@ class FitSilhouettes:
         checked(self.optimizer, "fit silhouettes")
 
 
+class SilhouetteFit:
+    """A mesh, and cameras if they are to be refined, under one optimiser; a loop of one's own is
+
+    task = SilhouetteFit(views, config)
+    for step in fit(task.objective, task.optimizer, config.steps):
+        ...
+    mesh = task.mesh()
+    """
+
+    def __init__(self, views: Views, config: FitSilhouettes, saved: dict[str, Tensor] | None = None):
+        """Begin with a sphere scaled to the visual hull, or with the mesh of a stopped fit's tensors."""
+        points = hull_points(check_views(views))
+        self.config = config
+        self.unit = unit_from_points(points)
+        """From the views' world to the frame of fitting."""
+        self.given = in_frame(views, self.unit)
+        if saved is None:
+            self.moulding = begun(transforms.apply(self.unit, points), config.growth, config.optimizer)
+        else:
+            self.moulding = Moulding(saved["vertices"], saved["faces"], config.optimizer)
+        self.optimizer = self.moulding.optimizer
+        self.twists: Float[Tensor, "K 6"] | None = None
+        if isinstance(config.poses, RefinedPoses):
+            self.twists = torch.zeros(len(views), 6, requires_grad=True)
+            self.optimizer.add_param_group({"params": [self.twists], "lr": config.poses.lr})
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed fit needs."""
+        return self.moulding.state() | ({} if self.twists is None else {"twists": self.twists})
+
+    def objective(self, index: int) -> dict[str, Float[Tensor, ""]]:
+        """The weighted losses before step `index`, in a few views; the mesh becomes finer when it is time to."""
+        config, progress = self.config, index / self.config.steps
+        grown(self.moulding, config.growth, index, config.steps)
+        self.moulding.anneal(progress)
+        if isinstance(config.poses, RefinedPoses):
+            self.optimizer.param_groups[1]["lr"] = config.poses.rate(progress)
+        drawn = torch.randperm(len(self.given), generator=generator_at(config.seed, index))[: config.batch].tolist()
+        mesh = self.moulding.live()
+        alpha = coverage(mesh, self.cameras()[drawn], config.edges)
+        return silhouette_terms(alpha, self.given.masks[drawn], config.weights) | shape_terms(
+            mesh, self.moulding.topology, config.weights
+        )
+
+    def cameras(self) -> Camera:
+        """Where they are by now, differentiable; in the frame of fitting."""
+        cameras = self.given.cameras
+        return cameras if self.twists is None else corrected(cameras, without_gauge(self.twists, cameras))
+
+    def mesh(self) -> Mesh:
+        """In the frame of fitting."""
+        return self.moulding.mesh()
+
+    @torch.no_grad()
+    def views(self) -> Views:
+        """In the frame of fitting, from the cameras as they are by now."""
+        return replace(self.given, cameras=self.cameras())
+
+
 def fit_silhouettes(config: FitSilhouettes) -> None:
     seen, unseen, target = views_of(config)
-    points = hull_points(seen)
-    unit = unit_from_points(points)
-    views, device = in_frame(seen, unit), points.device
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
-        if record.checkpoint is None:
-            moulding = begun(points @ unit[:3, :3].T + unit[:3, 3], config.growth, config.optimizer)
-        else:
-            saved = record.checkpoint.tensors
-            moulding = Moulding(saved["vertices"], saved["faces"], config.optimizer)
-        twists = torch.zeros(len(views), 6, device=device, requires_grad=isinstance(config.poses, RefinedPoses))
-        state = {}
-        if isinstance(config.poses, RefinedPoses):
-            moulding.optimizer.add_param_group({"params": [twists], "lr": config.poses.lr})
-            state["twists"] = twists
-        record.restore(moulding.state() | state, moulding.optimizer)
-
-        def objective(index: int) -> dict[str, Float[Tensor, ""]]:
-            grown(moulding, config.growth, index, config.steps)
-            progress = index / config.steps
-            moulding.anneal(progress)
-            cameras = views.cameras
-            if isinstance(config.poses, RefinedPoses):
-                moulding.optimizer.param_groups[1]["lr"] = config.poses.rate(progress)
-                cameras = corrected(cameras, without_gauge(twists, cameras))
-            drawn = torch.randperm(len(views), generator=generator_at(config.seed, index))[: config.batch]
-            return silhouette_terms(moulding, cameras, views, drawn.tolist(), config)
-
+        task = SilhouetteFit(seen, config, None if record.checkpoint is None else record.checkpoint.tensors)
+        record.restore(task.state(), task.optimizer)
         camera = film_camera()
-        for step in fit(objective, moulding.optimizer, config.steps, start=record.start):
-            record.step(step, moulding.state() | state, moulding.optimizer)
+        for step in fit(task.objective, task.optimizer, config.steps, start=record.start):
+            record.step(step, task.state(), task.optimizer)
             if record.films(step):
-                mesh = moulding.mesh()
-                record.frame(step, beside(film_picture(mesh, camera), mesh, refined_views(views, twists)))
-        found, world = refined_views(views, twists), unit.inverse()
-        mesh = colored(moulding.mesh(), found, config.colors)
-        result = transform(mesh, world)
-        scores = scores_of(mesh, found, None if unseen is None else in_frame(unseen, unit))
+                mesh = task.mesh()
+                record.frame(step, with_outlines(film_picture(mesh, camera), mesh, task.views()))
+        views = task.views()
+        mesh = colored(task.mesh(), views, config.colors)
+        others = None if unseen is None else in_frame(unseen, task.unit)
+        scores = scores_of(mesh, views, others)
+        result = transform(mesh, task.unit.inverse())
         if target is not None:
             scores |= measure(result, target, unit_from_target(target), seed=config.seed)
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".glb")
@@ -169,10 +220,7 @@ def views_of(config: FitSilhouettes) -> tuple[Views, Views | None, Mesh | None]:
         back = unit.inverse()
         return in_frame(check_views(seen), back), None if unseen is None else in_frame(unseen, back), target
     assert config.folder is not None
-    views = check_views(load_views(config.folder, preset, up=config.up))
-    height, width = views.cameras.size
-    ratio = min(1.0, config.size / max(height, width))
-    views = check_views(resized(views, (max(round(height * ratio), 1), max(round(width * ratio), 1))))
+    views = check_views(load_views(config.folder, preset, up=config.up, most=config.size))
     count = config.unseen or 0
     if count > len(views) - 2:
         raise ValueError(f"fit silhouettes: {count} of {len(views)} views kept out; leave at least 2 for the fit")
@@ -186,25 +234,21 @@ def in_frame(views: Views, b_from_a: Float[Tensor, "4 4"]) -> Views:
     return replace(views, cameras=scaled(views.cameras, float(b_from_a[0, 0]), b_from_a[:3, 3]))
 
 
-def refined_views(views: Views, twists: Float[Tensor, "K 6"]) -> Views:
-    """The views from where the fit has found their cameras to be."""
-    if not twists.requires_grad:
-        return views
-    with torch.no_grad():
-        return replace(views, cameras=corrected(views.cameras, without_gauge(twists, views.cameras)))
-
-
 def silhouette_terms(
-    moulding: Moulding, cameras: Camera, views: Views, drawn: list[int], config: FitSilhouettes
+    alpha: Float[Tensor, "B H W"], masks: Bool[Tensor, "B H W"], weights: SilhouetteWeights
 ) -> dict[str, Float[Tensor, ""]]:
-    """The weighted losses of the mesh as it is, in the views drawn."""
-    mesh, topology, weights = moulding.live(), moulding.topology, config.weights
-    alpha, masks = coverage(mesh, cameras[drawn], config.edges), views.masks[drawn]
+    """The weighted losses of outlines, each the mean over the views."""
     terms = {}
     if weights.silhouette_mse:
         terms["silhouette_mse"] = weights.silhouette_mse * silhouette_mse(alpha, masks).mean()
     if weights.soft_iou:
         terms["soft_iou"] = weights.soft_iou * soft_iou_loss(alpha, masks).mean()
+    return terms
+
+
+def shape_terms(mesh: Mesh, topology: Topology, weights: SilhouetteWeights) -> dict[str, Float[Tensor, ""]]:
+    """The weighted losses of the mesh alone."""
+    terms = {}
     if weights.edge:
         terms["edge"] = weights.edge * edge_loss(mesh, topology)
     if weights.normal_consistency:
@@ -226,9 +270,12 @@ def view_ious(mesh: Mesh, views: Views) -> Float[Tensor, " K"]:
 
 
 def scores_of(mesh: Mesh, seen: Views, unseen: Views | None) -> dict:
-    """Mean and least intersection over union with the masks."""
+    """Mean and least intersection over union with the masks; with colours, their root mean squared error (0..1)."""
     ours = view_ious(mesh, seen)
     scores = {"views": len(seen), "iou": float(ours.mean()), "iou_least": float(ours.min())}
+    colors = mesh.appearance is not None
+    if colors:
+        scores["color_error"] = color_error(mesh, seen)
     if unseen is not None:
         new = view_ious(mesh, unseen)
         scores |= {
@@ -236,6 +283,8 @@ def scores_of(mesh: Mesh, seen: Views, unseen: Views | None) -> dict:
             "unseen_iou": float(new.mean()),
             "unseen_iou_least": float(new.min()),
         }
+        if colors:
+            scores["unseen_color_error"] = color_error(mesh, unseen)
     return scores
 
 
@@ -254,7 +303,7 @@ AGREED, MISSING, SURPLUS = (0.45, 0.5, 0.55), (0.15, 0.4, 0.9), (0.95, 0.5, 0.1)
 
 
 @torch.no_grad()
-def beside(picture: Float[Tensor, "S S 3"], mesh: Mesh, views: Views) -> Float[Tensor, "S T 3"]:
+def with_outlines(picture: Float[Tensor, "S S 3"], mesh: Mesh, views: Views) -> Float[Tensor, "S T 3"]:
     """The film's picture, with four of the views to its right: grey agrees, blue is missing, orange is too much."""
     side = picture.shape[0] // 2
     some = views[sorted({round(i * (len(views) - 1) / 3.5) for i in range(4)})]

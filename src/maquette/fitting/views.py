@@ -138,19 +138,22 @@ def render_views(mesh: Mesh, preset: Preset, size: int) -> Views:
 # Folders -------------------------------------------------------------------------------------------------------------
 
 
-def load_views(folder: str | Path, preset: Preset | None = None, *, up: Literal["y", "z"] = "z") -> Views:
+def load_views(
+    folder: str | Path, preset: Preset | None = None, *, up: Literal["y", "z"] = "z", most: int | None = None
+) -> Views:
     """Views of a folder: with its own cameras, or with those of a preset for its pictures in the order of their names.
 
     A mask is, of the first that is there: `masks/NAME.*`, the picture's alpha, the picture itself if it is grey, what
     stands on a plain background. Masks have two values; anything else is an error. `up` is the vertical axis of a
-    transforms.json; the views' is always y. ValueError or OSError, with the path first, says what is missing or wrong.
+    transforms.json; the views' is always y. Pictures whose longer side has more than `most` pixels are made smaller,
+    one by one. ValueError or OSError, with the path first, says what is missing or wrong.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: not a folder of views")
     if preset is not None:
         paths = _pictures(folder)
-        read = [_read(path, folder) for path in paths]
+        read = [_read(path, folder, most) for path in paths]
         size = _size_of(read, paths)
         cameras = preset_cameras(preset, size)
         if len(cameras.focal) != len(paths):
@@ -160,29 +163,13 @@ def load_views(folder: str | Path, preset: Preset | None = None, *, up: Literal[
         return _views(read, cameras, paths)
     listed = next((folder / name for name in TRANSFORMS if (folder / name).is_file()), None)
     if listed is not None:
-        return _views_of_transforms(listed, up)
+        return _views_of_transforms(listed, up, most)
     if (folder / "cameras.json").is_file():
-        return _views_of_cameras(folder / "cameras.json")
+        return _views_of_cameras(folder / "cameras.json", most)
     raise FileNotFoundError(
         f"{folder}: views without cameras: there is no transforms.json and no cameras.json; "
         "if the pictures come from a turntable, say which (cameras:tutorial20, cameras:fibonacci, cameras:grid)"
     )
-
-
-def resized(views: Views, size: tuple[int, int]) -> Views:
-    """The views with fewer pixels: a mask is where most of a pixel was covered."""
-    if size == views.cameras.size:
-        return views
-
-    def smaller(values: Float[Tensor, "K C H W"]) -> Tensor:
-        return torch.nn.functional.interpolate(values, size=size, mode="area")
-
-    covered = smaller(views.masks[:, None].float())
-    rgb = None
-    if views.rgb is not None:
-        inside = smaller((views.rgb * views.masks[..., None]).movedim(-1, 1)) / covered.clamp(min=1e-6)
-        rgb = inside.movedim(1, -1)
-    return Views(covered[:, 0] >= 0.5, views.cameras.resized(size), views.names, rgb)
 
 
 def check_views(views: Views) -> Views:
@@ -206,15 +193,44 @@ def check_views(views: Views) -> Views:
     return views
 
 
-def _views(read: list[tuple[Tensor, Tensor | None]], cameras: Camera, paths: list[Path]) -> Views:
-    masks = torch.stack([mask for mask, _ in read])
-    colors = [rgb for _, rgb in read if rgb is not None]
+@dataclass(frozen=True)
+class _Picture:
+    """What a file shows, with fewer pixels than it has."""
+
+    mask: Bool[Tensor, "H W"]
+    rgb: Float[Tensor, "H W 3"] | None
+    size: tuple[int, int]
+    """Of the file."""
+
+
+def _views(read: list[_Picture], cameras: Camera, paths: list[Path]) -> Views:
+    """Of cameras of the files' size."""
+    masks = torch.stack([picture.mask for picture in read])
+    colors = [picture.rgb for picture in read if picture.rgb is not None]
     rgb = torch.stack(colors) if len(colors) == len(read) else None
-    return Views(masks, cameras, tuple(str(path) for path in paths), rgb)
+    size = (masks.shape[1], masks.shape[2])
+    return Views(masks, cameras.resized(size), tuple(str(path) for path in paths), rgb)
 
 
-def _read(path: Path, folder: Path, mask_path: Path | None = None) -> tuple[Tensor, Tensor | None]:
-    """Mask and colours of a picture."""
+def _read(path: Path, folder: Path, most: int | None, mask_path: Path | None = None) -> _Picture:
+    """A picture with its mask: a pixel of fewer is in it where most of what it covers is."""
+    mask, rgb = _mask_and_colors(path, folder, mask_path)
+    height, width = mask.shape
+    ratio = 1.0 if most is None else min(1.0, most / max(height, width))
+    size = (max(round(height * ratio), 1), max(round(width * ratio), 1))
+    if size == (height, width):
+        return _Picture(mask, rgb, size)
+
+    def smaller(values: Float[Tensor, "H W C"]) -> Float[Tensor, "h w C"]:
+        return torch.nn.functional.interpolate(values.movedim(-1, 0)[None], size=size, mode="area")[0].movedim(0, -1)
+
+    covered = smaller(mask[..., None].float())
+    if rgb is not None:
+        rgb = smaller(rgb * mask[..., None]) / covered.clamp(min=1e-6)
+    return _Picture(covered[..., 0] >= 0.5, rgb, (height, width))
+
+
+def _mask_and_colors(path: Path, folder: Path, mask_path: Path | None) -> tuple[Tensor, Tensor | None]:
     rgba = read_picture(path)
     rgb, alpha = rgba[..., :3], rgba[..., 3]
     grey = bool((rgb == rgb[..., :1]).all())
@@ -272,15 +288,15 @@ def _natural(path: Path) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _size_of(read: list[tuple[Tensor, Tensor | None]], paths: list[Path]) -> tuple[int, int]:
-    sizes = [tuple(mask.shape) for mask, _ in read]
+def _size_of(read: list[_Picture], paths: list[Path]) -> tuple[int, int]:
+    sizes = [picture.size for picture in read]
     for path, size in zip(paths, sizes, strict=True):
         if size != sizes[0]:
             raise ValueError(
                 f"{path}: {size[1]} x {size[0]} pixels, but {paths[0].name} has {sizes[0][1]} x {sizes[0][0]}; "
                 "views of one object must share a size"
             )
-    return sizes[0][0], sizes[0][1]
+    return sizes[0]
 
 
 def _json(path: Path) -> dict:
@@ -293,7 +309,7 @@ def _json(path: Path) -> dict:
     return value
 
 
-def _views_of_transforms(path: Path, up: Literal["y", "z"]) -> Views:
+def _views_of_transforms(path: Path, up: Literal["y", "z"], most: int | None) -> Views:
     """NeRF's convention: `transform_matrix` is world_from_cam, the camera's x right, y up, z backward.
 
     The focal length is `fl_x` and `fl_y` in pixels of a picture `w` wide and `h` high, or follows from
@@ -312,10 +328,10 @@ def _views_of_transforms(path: Path, up: Literal["y", "z"]) -> Views:
             raise ValueError(f"{where} has no `file_path`")
         picture = _existing(path.parent / told["file_path"])
         given = told.get("mask_path")
-        read.append(_read(picture, path.parent, path.parent / given if isinstance(given, str) else None))
+        read.append(_read(picture, path.parent, most, path.parent / given if isinstance(given, str) else None))
         paths.append(picture)
         poses.append(_pose(told.get("transform_matrix"), f"{where} ({told['file_path']})", "transform_matrix"))
-        focal, center = _lens(told, (read[-1][0].shape[0], read[-1][0].shape[1]), where)
+        focal, center = _lens(told, read[-1].size, where)
         focals.append(focal)
         centers.append(center)
     size = _size_of(read, paths)
@@ -352,7 +368,7 @@ def _lens(told: dict, size: tuple[int, int], where: str) -> tuple[list[float], l
     return focal, center
 
 
-def _views_of_cameras(path: Path) -> Views:
+def _views_of_cameras(path: Path, most: int | None) -> Views:
     """As `maquette prepare` writes it: `size`, `focal`, `center` of all views, `world_from_cam` of each in `views`."""
     told = _json(path)
     shots = told.get("views")
@@ -369,7 +385,7 @@ def _views_of_cameras(path: Path) -> Views:
         cameras = Camera(torch.stack(poses), focal.expand(count, 2), center.expand(count, 2), written)
     except (KeyError, TypeError, IndexError, RuntimeError) as error:
         raise ValueError(f"{path}: not cameras as Maquette writes them ({error!r})") from error
-    read = [_read(picture, path.parent) for picture in paths]
+    read = [_read(picture, path.parent, most) for picture in paths]
     return _views(read, cameras.resized(_size_of(read, paths)), paths)
 
 

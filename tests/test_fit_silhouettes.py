@@ -1,0 +1,307 @@
+"""Moulding by silhouettes: shapes, cameras and colours come back; a fit can stop, go on, and fail clearly."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from maquette import cli, transforms
+from maquette.fitting import fit
+from maquette.fitting.colors import ColoredVertices, Textured, color_error, colored
+from maquette.fitting.moulding import Fixed, Subdivided
+from maquette.fitting.optimizers import Adam
+from maquette.fitting.poses import FixedPoses, RefinedPoses, corrected, without_gauge
+from maquette.fitting.record import Record
+from maquette.fitting.silhouettes import (
+    AGREED,
+    MISSING,
+    SURPLUS,
+    FitSilhouettes,
+    LargeSteps,
+    SilhouetteFit,
+    fit_silhouettes,
+    in_frame,
+    view_ious,
+    with_outlines,
+)
+from maquette.fitting.views import Fibonacci, Grid, Views, render_views
+from maquette.io import load, save, write_picture
+from maquette.rendering import Antialias, Dibr, Soft
+from maquette.shapes import Mesh, VertexColors, bounds, ico_sphere
+
+ELLIPSOID = torch.tensor([1.0, 0.6, 0.4])
+
+
+def ellipsoid(level: int = 3) -> Mesh:
+    sphere = ico_sphere(level)
+    return Mesh(sphere.vertices * ELLIPSOID, sphere.faces)
+
+
+def turned() -> Mesh:
+    """Its axes are not those of the box that a fit starts from."""
+    turn = transforms.rotation_from_vector(torch.tensor([0.3, 0.5, 0.7]))
+    return Mesh(ellipsoid().vertices @ turn.T, ellipsoid().faces)
+
+
+@pytest.fixture(autouse=True)
+def fewer_samples(monkeypatch):
+    """Of the final scores, whose precision is not what is tested here."""
+    monkeypatch.setattr("maquette.fitting.measure.SAMPLES", 2000)
+
+
+@pytest.fixture
+def target(tmp_path):
+    """Far from the origin, and large: a fit is the same in any frame."""
+    path = tmp_path / "ellipsoid.ply"
+    save(Mesh(ellipsoid().vertices * 40 + 300, ellipsoid().faces), path)
+    return path
+
+
+def small(tmp_path, target, **changes) -> FitSilhouettes:
+    config = FitSilhouettes(
+        out=tmp_path / "fit", render=target, cameras=Fibonacci(views=10), growth=Fixed(2), size=40, steps=60, unseen=4
+    )
+    return replace(config, **changes)
+
+
+def results(config: FitSilhouettes) -> dict:
+    return json.loads((config.out / "results.json").read_text())
+
+
+def looped(views: Views, config: FitSilhouettes) -> SilhouetteFit:
+    """A fit as a loop of one's own."""
+    task = SilhouetteFit(views, config)
+    for _ in fit(task.objective, task.optimizer, config.steps):
+        pass
+    return task
+
+
+@pytest.mark.parametrize("optimizer", [Adam(lr=0.02), LargeSteps(lr=0.2)])
+def test_a_sphere_takes_the_outlines_of_an_ellipsoid_in_views_it_has_not_seen(tmp_path, optimizer):
+    views = render_views(turned(), Fibonacci(views=10), 40)
+    unseen = render_views(turned(), Fibonacci(views=4, turn_deg=60.0), 40)
+    task = looped(views, small(tmp_path, tmp_path, optimizer=optimizer))
+    # A row of pixels around an outline of 25 x 13 would be 0.75; at first the sphere fills the hull's box.
+    assert float(view_ious(task.mesh(), task.views()).mean()) > 0.95
+    assert float(view_ious(task.mesh(), in_frame(unseen, task.unit)).mean()) > 0.93
+
+
+def test_the_result_is_in_the_frame_of_the_mesh_that_was_rendered(tmp_path, target):
+    config = small(tmp_path, target, steps=8, growth=Fixed(1))
+    fit_silhouettes(config)
+    low, high = bounds(load(config.out / "result.glb"))
+    torch.testing.assert_close(low, 300 - 40 * ELLIPSOID, atol=6.0, rtol=0)
+    torch.testing.assert_close(high, 300 + 40 * ELLIPSOID, atol=6.0, rtol=0)
+    scores = results(config)
+    assert scores["unseen_views"] == 4
+    assert 0 < scores["target_chamfer"] < scores["chamfer"] < 0.1
+    for name in ("moulding.gif", "curves.png", "metrics.jsonl", "config.json"):
+        assert (config.out / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("edges", [Soft(), Dibr(), Antialias()])
+def test_every_kind_of_edge_brings_the_outlines_nearer(tmp_path, edges):
+    views = render_views(turned(), Fibonacci(views=10), 40)
+    config = small(tmp_path, tmp_path, edges=edges, steps=25)
+    before = view_ious(SilhouetteFit(views, config).mesh(), views).mean()
+    task = looped(views, config)
+    assert float(view_ious(task.mesh(), task.views()).mean()) > float(before) + 0.1
+
+
+def test_a_stopped_fit_goes_on_with_the_losses_it_would_have_had(tmp_path, target, monkeypatch):
+    """Across a change of level, with cameras that move: their moments and the draws of views go on, too."""
+    whole = small(
+        tmp_path, target, growth=Subdivided(1, 2, 0.5), steps=12, poses=RefinedPoses(after=0.0), out=tmp_path / "whole"
+    )
+    fit_silhouettes(whole)
+    parts = replace(whole, out=tmp_path / "parts")
+    taken = Record.step
+
+    def interrupted(self, step, *rest):
+        taken(self, step, *rest)
+        if step.index == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_silhouettes(parts)
+    monkeypatch.setattr(Record, "step", taken)
+    fit_silhouettes(replace(parts, resume=True))
+    ours, expected = ((config.out / "metrics.jsonl").read_text().splitlines() for config in (parts, whole))
+    assert len(ours) == 12
+    for a, b in zip(ours, expected, strict=True):
+        assert json.loads(a) == pytest.approx(json.loads(b), rel=1e-5)
+
+
+# Cameras -------------------------------------------------------------------------------------------------------------
+
+
+def bumpy(level: int) -> Mesh:
+    """An ellipsoid with three bumps: outlines of one without look alike from too many sides."""
+    sphere = ico_sphere(level)
+    towards = torch.nn.functional.normalize(torch.tensor([[1.0, 0.3, 0.2], [-0.3, 1.0, 0.5], [-0.5, -0.6, 0.8]]), dim=1)
+    bumps = 1 + 0.6 * torch.exp(-8 * (1 - sphere.vertices @ towards.T)).sum(1, keepdim=True)
+    return Mesh(sphere.vertices * ELLIPSOID * bumps, sphere.faces)
+
+
+def test_a_camera_that_stands_wrong_is_found_again(tmp_path):
+    """One of ten stands 0.13 units aside, which moves its picture by nearly 2 pixels."""
+    views = render_views(bumpy(3), Fibonacci(views=10), 40)
+    twist = torch.zeros(10, 6)
+    twist[4, :3] = views.cameras.world_from_cam[4, :3, :2] @ torch.tensor([0.12, 0.06])
+    wrong = replace(views, cameras=corrected(views.cameras, twist))
+
+    def apart(found: Views, k: int) -> float:
+        """Mean distance in pixels of the shape's points in view k."""
+        points = bumpy(1).vertices
+        return float((found.cameras[k].project(points) - views.cameras[k].project(points)).norm(dim=-1).mean())
+
+    config = small(tmp_path, tmp_path, optimizer=Adam(lr=0.02), poses=RefinedPoses(lr=5e-3), steps=100, batch=3)
+    task = looped(wrong, config)
+    found = in_frame(task.views(), task.unit.inverse())
+    assert apart(wrong, 4) > 1.5
+    assert apart(found, 4) < 0.5 * apart(wrong, 4)
+    # The shape and the others' frame follow the wrong one a little.
+    assert max(apart(found, k) for k in range(10) if k != 4) < 0.6
+    task = looped(wrong, replace(config, poses=FixedPoses(), steps=2))
+    still = in_frame(task.views(), task.unit.inverse()).cameras
+    torch.testing.assert_close(still.position, wrong.cameras.position, atol=1e-5, rtol=0)
+
+
+def test_motions_that_pictures_cannot_tell_are_taken_off():
+    cameras = render_views(ellipsoid(1), Fibonacci(views=12), 8).cameras
+    common = torch.tensor([0.3, -0.1, 0.2, 0.02, 0.01, -0.03]).expand(12, 6)
+    torch.testing.assert_close(without_gauge(common, cameras), torch.zeros(12, 6), atol=1e-6, rtol=0)
+    apart = cameras.position - cameras.position.mean(0)
+    growing = torch.cat([0.1 * apart, torch.zeros(12, 3)], 1)
+    torch.testing.assert_close(without_gauge(growing, cameras), torch.zeros(12, 6), atol=1e-6, rtol=0)
+    one = torch.zeros(12, 6)
+    one[3, 5] = 0.1
+    assert float(without_gauge(one, cameras)[3, 5]) == pytest.approx(0.1 * 11 / 12, rel=1e-4)
+
+
+def test_corrected_cameras_are_moved_rigidly_about_the_origin():
+    cameras = render_views(ellipsoid(1), Fibonacci(views=3), 8).cameras
+    twists = torch.zeros(3, 6)
+    twists[1, 4] = math.pi / 2
+    moved = corrected(cameras, twists)
+    turn = transforms.rotation_about("y", torch.tensor(math.pi / 2))
+    torch.testing.assert_close(moved.position[1], turn @ cameras.position[1], atol=1e-5, rtol=0)
+    assert torch.equal(moved.position[0], cameras.position[0])
+
+
+# Colours -------------------------------------------------------------------------------------------------------------
+
+
+def striped() -> Mesh:
+    """Colours are linear in space, so that vertex colours can tell them exactly."""
+    mesh = ellipsoid(2)
+    return mesh.with_appearance(VertexColors((mesh.vertices / ELLIPSOID + 1) / 2))
+
+
+@pytest.mark.parametrize("choice", [ColoredVertices(), Textured(size=128)])
+def test_colours_come_back_from_the_views(choice):
+    views = render_views(striped(), Fibonacci(views=12), 48)
+    unseen = render_views(striped(), Fibonacci(views=5, turn_deg=60.0), 48)
+    mesh = colored(ellipsoid(2), views, choice)
+    # Smoothing and what a texel rounds; grey instead would be 0.3 off.
+    assert color_error(mesh, unseen) < 0.02
+    if isinstance(mesh.appearance, VertexColors):
+        worn = striped().appearance
+        assert isinstance(worn, VertexColors)
+        torch.testing.assert_close(mesh.appearance.colors, worn.colors, atol=0.06, rtol=0)
+
+
+def test_what_no_view_shows_takes_the_colours_beside_it():
+    views = render_views(striped(), Grid(around=1, elevations_deg=(0.0, 20.0)), 48)
+    mesh = colored(ellipsoid(2), views, ColoredVertices())
+    assert isinstance(mesh.appearance, VertexColors)
+    assert bool(mesh.appearance.colors.isfinite().all())
+    behind = mesh.appearance.colors[mesh.vertices[:, 2] < -0.3]
+    assert float(behind[:, 2].min()) > 0.4, "blue grows towards the front, which is all that was seen"
+
+
+def test_masks_alone_have_no_colours_to_give():
+    views = replace(render_views(striped(), Fibonacci(views=4), 24), rgb=None)
+    with pytest.raises(ValueError, match="masks without colours"):
+        colored(ellipsoid(1), views, ColoredVertices())
+
+
+# What a user meets ---------------------------------------------------------------------------------------------------
+
+
+def test_intersection_over_union_is_that_of_the_pixels():
+    views = render_views(ellipsoid(), Fibonacci(views=4), 32)
+    assert view_ious(ellipsoid(), views).tolist() == [1.0] * 4
+    half = views.masks.clone()
+    half[0, :, :16] = False
+    expected = int(half[0].sum()) / int(views.masks[0].sum())
+    assert float(view_ious(ellipsoid(), replace(views, masks=half))[0]) == pytest.approx(expected)
+
+
+def test_the_film_shows_what_is_missing_and_what_is_too_much():
+    views = render_views(ellipsoid(2), Fibonacci(views=4), 32)
+    plain = torch.zeros(64, 64, 3)
+    shown = {
+        name: [
+            tuple(round(v, 3) for v in color)
+            for color in with_outlines(plain, mesh, views)[:, 64:].reshape(-1, 3).tolist()
+        ]
+        for name, mesh in (
+            ("same", ellipsoid(2)),
+            ("less", Mesh(ellipsoid(2).vertices * 0.7, ellipsoid(2).faces)),
+            ("more", Mesh(ellipsoid(2).vertices * 1.4, ellipsoid(2).faces)),
+        )
+    }
+    assert set(shown["same"]) == {AGREED, (1.0, 1.0, 1.0)}
+    assert MISSING in shown["less"]
+    assert SURPLUS not in shown["less"]
+    assert SURPLUS in shown["more"]
+    assert MISSING not in shown["more"]
+
+
+def test_a_folder_of_masks_is_fitted_by_the_command(tmp_path, capsys):
+    views = render_views(ellipsoid(), Grid(around=4, elevations_deg=(-30.0, 30.0)), 32)
+    folder = tmp_path / "views"
+    folder.mkdir()
+    for k, mask in enumerate(views.masks):
+        write_picture(mask[..., None].float(), folder / f"{k}.png")
+    out = tmp_path / "fit"
+    words = ["fit", "silhouettes", str(folder), "--out", str(out), "--steps", "6", "--unseen", "2"]
+    grid = ["cameras:grid", "--cameras.around", "4", "--cameras.elevations-deg", "-30", "30"]
+    assert cli.main([*words, *grid, "growth:fixed", "--growth.level", "1"]) == 0
+    assert "in 6 views" in capsys.readouterr().out
+    assert json.loads((out / "results.json").read_text())["unseen_views"] == 2
+
+    classes = views.masks[3].float()
+    classes[:2] = 7 / 255
+    write_picture(classes[..., None], folder / "3.png")
+    assert cli.main([*words, "--force", *grid]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "3.png" in told
+    assert "0, 7, 255" in told
+    assert cli.main(["fit", "silhouettes", str(folder), "--out", str(tmp_path / "other")]) == 2
+    assert "views without cameras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"render": None}, "give a folder of views, or --render"),
+        ({"folder": "x"}, "one of them"),
+        ({"steps": 0}, "steps is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"size": 4}, "size is 4"),
+        ({"optimizer": Adam(lr=-1.0)}, "optimizer.lr is -1"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(tmp_path, changes, message):
+    from pathlib import Path
+
+    if "folder" in changes:
+        changes = {"folder": Path(changes["folder"])}
+    with pytest.raises(ValueError, match=message):
+        small(tmp_path, tmp_path / "target.ply", **changes)
