@@ -355,7 +355,8 @@ def views_problem(config: FitSweep, run: Run) -> Problem:
 
     def scores() -> dict[str, float]:
         result = transform(task.mesh(), task.unit.inverse())
-        return scores_of(task.mesh(), task.views(), others) | measure(result, target, unit_from_target(target))
+        found = scores_of(task.mesh(), task.views(), others) | measure(result, target, unit_from_target(target))
+        return {name: float(value) for name, value in found.items()}
 
     moulding = _shaken(task.moulding, config, run)
     return Problem(moulding, task.objective, lambda: float(view_ious(task.mesh(), others).mean()), scores)

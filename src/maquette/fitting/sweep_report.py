@@ -155,6 +155,8 @@ def _plot_final(axes, rows: Sequence[Row], judged: Judged) -> None:
         axes.plot(gone, [0.97] * len(gone), "x", color=COLORS[name], transform=axes.get_xaxis_transform())
     axes.axhline(_shown(judged.threshold, judged), color="0.8", linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=_axis_label(judged))
+    if not any(math.isfinite(row.quality) for row in rows):
+        axes.set_ylim(_shown(judged.threshold, judged) / 10, _shown(judged.threshold, judged) * 10)
     axes.grid(alpha=0.25)
 
 
@@ -165,7 +167,9 @@ def _plot_steps(axes, rows: Sequence[Row], judged: Judged) -> None:
         never = [row.lr for row in ours if row.steps is None]
         axes.plot(never, [0.97] * len(never), "x", color=COLORS[name], transform=axes.get_xaxis_transform())
     near = "≤" if judged.better == "lower" else "≥"
+    counts = [max(row.steps, 1) for row in rows if row.steps is not None] or [1, 100]
     axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="steps")
+    axes.set_ylim(min(counts) / 1.5, max(counts) * 2)
     axes.set_title(f"steps to {judged.label} {near} {judged.threshold:g} (×: never)", fontsize=10)
     axes.grid(alpha=0.25)
 

@@ -151,7 +151,7 @@ def rows_of(trials: Sequence[Trial], *, score: str, better: Better, threshold: f
     for (target, optimizer, lr), group in settings.items():
         finals = sorted((t.scores.get(score, lost) for t in group), reverse=better == "higher")
         first = [reached(t.curve.readings, threshold, better) for t in group]
-        steps = [math.inf if r is None else r.step for r in first]
+        steps = [math.inf if r is None else float(r.step) for r in first]
         seconds = [math.inf if r is None else r.cpu_seconds for r in first]
         rate = [t.curve.readings[-1] for t in group if t.curve.readings]
         rows.append(
