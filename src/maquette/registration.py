@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maquette import ops, transforms
+from maquette.ops.checks import check_batch, check_shape
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,9 @@ def identity_like(points: Float[Tensor, "*batch N 3"]) -> Similarity:
 
 
 def _check(function: str, source: Tensor, target: Tensor) -> None:
+    check_shape(function, "source", source, "*batch N 3")
+    check_shape(function, "target", target, "*batch M 3")
+    check_batch(function, source, target)
     if source.shape[-2] == 0 or target.shape[-2] == 0:
         raise ValueError(
             f"{function}: source has {source.shape[-2]} points and target {target.shape[-2]}; give at least one each"

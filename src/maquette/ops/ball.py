@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maquette.ops.splits import check_splits, equal_splits
+from maquette.ops.checks import check_batch, check_shape
+from maquette.ops.splits import check_as_many, check_splits, equal_splits
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
@@ -27,6 +28,9 @@ def ball_query(
     and drop what is too far.) Squared distances are compared as they round in the clouds' own type, and the boundary
     belongs to the ball. What is not finite is within no radius; no points give -1 throughout. No gradient flows.
     """
+    check_shape("ball_query", "queries", queries, "*batch N 3")
+    check_shape("ball_query", "points", points, "*batch M 3")
+    check_batch("ball_query", queries, points)
     _check(queries, points, radius, k, "ball_query")
     count = math.prod(queries.shape[:-2])
     query_splits, point_splits = (equal_splits(count, cloud.shape[-2]) for cloud in (queries, points))
@@ -48,9 +52,12 @@ def ball_query_ragged(
 
     Cloud s holds items `splits[s] .. splits[s + 1] - 1` of a union; the indices count through the union of points.
     """
+    check_shape("ball_query_ragged", "queries", queries, "N 3")
+    check_shape("ball_query_ragged", "points", points, "M 3")
     _check(queries, points, radius, k, "ball_query_ragged")
     check_splits("ball_query_ragged", "query_splits", query_splits, len(queries), "queries")
     check_splits("ball_query_ragged", "point_splits", point_splits, len(points), "points")
+    check_as_many("ball_query_ragged", query_splits, point_splits)
     found = _ball(queries.detach(), points.detach(), query_splits.cpu(), point_splits.cpu(), radius, k)
     first = point_splits[:-1].repeat_interleave(query_splits.diff(), output_size=len(queries))
     return torch.where(found < 0, found, found + first.to(found.device)[:, None])

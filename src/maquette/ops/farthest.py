@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_shape
 from maquette.ops.splits import check_splits, equal_splits
 from maquette.ops.threads import parallel
 
@@ -25,12 +26,16 @@ def farthest_points(
     that are not finite, by index. `start` is one index for all clouds or one each (`torch.randint` for random ones).
     No gradient flows; take the points by index.
     """
-    _check("farthest_points", points)
+    _check("farthest_points", points, "*batch N 3")
     *batch, n, _ = points.shape
     if not 0 <= k <= n:
         raise ValueError(f"farthest_points: k = {k} of {n} points; choose 0 <= k <= points")
     count = math.prod(batch)
     starts = start if isinstance(start, Tensor) else torch.full(batch, start)
+    if starts.ndim == 0:
+        starts = starts.expand(batch)
+    if list(starts.shape) != batch:
+        raise ValueError(f"farthest_points: start has shape {tuple(starts.shape)}; give one index, or {tuple(batch)}")
     starts, counts = starts.reshape(-1).cpu(), torch.full((count,), k)
     splits = equal_splits(count, n)
     _check_starts("farthest_points", starts, splits, counts)
@@ -51,10 +56,17 @@ def farthest_points_ragged(
     each cloud, and are 0 unless given.
     """
     function = "farthest_points_ragged"
-    _check(function, points)
+    _check(function, points, "N 3")
     check_splits(function, "splits", splits, len(points), "points")
     splits, counts = splits.cpu(), counts.cpu()
     starts = torch.zeros_like(counts) if starts is None else starts.cpu()
+    for name, values in (("counts", counts), ("starts", starts)):
+        if values.shape != splits[1:].shape:
+            raise ValueError(
+                f"{function}: {name} has shape {tuple(values.shape)}; give one for each of the {len(splits) - 1} clouds"
+            )
+        if values.dtype != torch.int64:
+            raise ValueError(f"{function}: {name} are {values.dtype}; make them int64")
     wrong = ((counts < 0) | (counts > splits.diff())).nonzero()
     if len(wrong):
         s = int(wrong[0])
@@ -67,12 +79,15 @@ def farthest_points_ragged(
     return chosen + splits[:-1].repeat_interleave(counts).to(chosen.device)
 
 
-def _check(function: str, points: Tensor) -> None:
+def _check(function: str, points: Tensor, shape: str) -> None:
+    check_shape(function, "points", points, shape)
     if points.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{function}: points are {points.dtype}; make them float32 or float64")
 
 
 def _check_starts(function: str, starts: Tensor, splits: Tensor, counts: Tensor) -> None:
+    if starts.dtype != torch.int64:
+        raise ValueError(f"{function}: start is {starts.dtype}; make it int64")
     wrong = ((counts > 0) & ((starts < 0) | (starts >= splits.diff()))).nonzero()
     if len(wrong):
         s = int(wrong[0])

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maquette.ops.splits import check_splits, equal_splits
+from maquette.ops.checks import check_batch, check_shape
+from maquette.ops.splits import check_as_many, check_splits, equal_splits
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
@@ -41,6 +42,8 @@ def nearest_both(
 
     Both ways at once cost less than one after the other: the search trees are the same.
     """
+    check_shape("nearest_both", "a", a, "*batch N 3")
+    check_shape("nearest_both", "b", b, "*batch M 3")
     _check("nearest_both", a, b)
     if a.shape[-2] == 0 or b.shape[-2] == 0:
         raise ValueError(f"nearest_both: clouds of {a.shape[-2]} and {b.shape[-2]} points; give at least one each")
@@ -61,22 +64,22 @@ def nearest_ragged(
     Cloud s holds items `splits[s] .. splits[s + 1] - 1` of a union; the indices count through the union of points, and
     -1 stands where a cloud has fewer than `k`.
     """
-    _check("nearest_ragged", queries, points)
+    _check("nearest_ragged", queries, points, "N 3", "M 3")
     if k < 1:
         raise ValueError(f"nearest_ragged: k is {k}; ask for at least one neighbour")
     check_splits("nearest_ragged", "query_splits", query_splits, len(queries), "queries")
     check_splits("nearest_ragged", "point_splits", point_splits, len(points), "points")
-    if len(query_splits) != len(point_splits):
-        raise ValueError(
-            f"nearest_ragged: {len(query_splits) - 1} clouds of queries and {len(point_splits) - 1} of points; "
-            "give as many of each"
-        )
+    check_as_many("nearest_ragged", query_splits, point_splits)
     found = _nearest(queries.detach(), points.detach(), query_splits.cpu(), point_splits.cpu(), k)
     first = point_splits[:-1].repeat_interleave(query_splits.diff(), output_size=len(queries))
     return torch.where(found < 0, found, found + first.to(found.device)[:, None])
 
 
-def _check(function: str, queries: Tensor, points: Tensor) -> None:
+def _check(
+    function: str, queries: Tensor, points: Tensor, shape: str = "*batch N 3", other: str = "*batch M 3"
+) -> None:
+    check_shape(function, "queries", queries, shape)
+    check_shape(function, "points", points, other)
     if queries.dtype != points.dtype or queries.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"{function}: queries are {queries.dtype} and points {points.dtype}; make both float32 or both float64"
@@ -87,11 +90,7 @@ def _check(function: str, queries: Tensor, points: Tensor) -> None:
 
 def _union(function: str, queries: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Two batches as disjoint unions: rows of queries and of points, then the splits of each."""
-    if queries.shape[:-2] != points.shape[:-2]:
-        raise ValueError(
-            f"{function}: {tuple(queries.shape)} against {tuple(points.shape)}; give the same leading axes, "
-            "or expand the one that is to be repeated"
-        )
+    check_batch(function, queries, points)
     count = math.prod(queries.shape[:-2])
     query_splits, point_splits = (equal_splits(count, cloud.shape[-2]) for cloud in (queries, points))
     return queries.detach().reshape(-1, 3), points.detach().reshape(-1, 3), query_splits, point_splits

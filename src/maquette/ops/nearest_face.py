@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_batch, check_shape, check_triangles
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 18
@@ -53,6 +54,9 @@ def nearest_to_face(
 
 def check_same(name: str, what: str, points: Tensor, vertices: Tensor, faces: Tensor) -> None:
     """Refuse `what`, vertices and faces that do not go together; `name` stands in the error."""
+    check_shape(name, what, points, "*batch N 3")
+    check_triangles(name, vertices, faces)
+    check_batch(name, points, vertices)
     if points.dtype != vertices.dtype or points.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"{name}: {what} are {points.dtype} and vertices {vertices.dtype}; make both float32 or both float64"

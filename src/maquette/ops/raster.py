@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_triangles
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
@@ -34,6 +35,7 @@ def raster(
     """
     if min(size) < 1:
         raise ValueError(f"raster: size {size}; give (height, width) of at least one pixel")
+    check_triangles("raster", vertices, faces, "B V 3")
     return _raster(vertices.detach(), faces, *size)
 
 
@@ -46,6 +48,7 @@ def raster_layers(
     """
     if min(size) < 1 or layers < 1:
         raise ValueError(f"raster_layers: size {size}, {layers} layers; give at least one pixel and one layer")
+    check_triangles("raster_layers", vertices, faces, "B V 3")
     return _raster_layers(vertices.detach(), faces, *size, layers)
 
 

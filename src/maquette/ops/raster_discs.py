@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import FLOATS, check_shape
 from maquette.ops.raster import bands_of, keep_nearest, pixels_of
 from maquette.ops.threads import parallel
 
@@ -24,6 +25,7 @@ def raster_discs(
     """
     if min(size) < 1:
         raise ValueError(f"raster_discs: size {size}; give (height, width) of at least one pixel")
+    _check("raster_discs", centers, radii)
     return _raster_discs(centers.detach(), radii.detach(), *size)
 
 
@@ -39,7 +41,22 @@ def raster_discs_layers(
         raise ValueError(f"raster_discs_layers: size {size}; give (height, width) of at least one pixel")
     if layers < 1:
         raise ValueError(f"raster_discs_layers: layers is {layers}; ask for at least one")
+    _check("raster_discs_layers", centers, radii)
     return _raster_discs_layers(centers.detach(), radii.detach(), *size, layers)
+
+
+def _check(function: str, centers: Tensor, radii: Tensor) -> None:
+    check_shape(function, "centers", centers, "B N 3")
+    if radii.shape != centers.shape[:2]:
+        raise ValueError(
+            f"{function}: radii has shape {tuple(radii.shape)}; give {tuple(centers.shape[:2])}, one for each center"
+        )
+    if radii.dtype != centers.dtype or centers.dtype not in FLOATS:
+        raise ValueError(
+            f"{function}: centers are {centers.dtype} and radii {radii.dtype}; make both float32 or both float64"
+        )
+    if radii.device != centers.device:
+        raise ValueError(f"{function}: centers are on {centers.device} and radii on {radii.device}; move one")
 
 
 def raster_discs_reference(

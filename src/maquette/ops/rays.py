@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_shape
 from maquette.ops.nearest_face import check_same, trees
 from maquette.ops.threads import parallel
 
@@ -33,6 +34,11 @@ def ray_hits(
     every face there, so none slips through between neighbours (Woop et al. 2013). Faces that the ray sees edge-on, or
     that have no area, are not met; what is not finite and directions of length 0 meet nothing. No gradient flows.
     """
+    check_shape("ray_hits", "directions", directions, "*batch N 3")
+    if origins.shape != directions.shape:
+        raise ValueError(
+            f"ray_hits: origins have shape {tuple(origins.shape)} and directions {tuple(directions.shape)}; expand one"
+        )
     if origins.dtype != directions.dtype:
         raise ValueError(f"ray_hits: origins are {origins.dtype} and directions {directions.dtype}; make them one type")
     if origins.device != directions.device:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_triangles
 from maquette.ops.raster import bands_of, check_range, keep_nearest, pixels_of
 from maquette.ops.threads import parallel
 
@@ -64,6 +65,7 @@ def _silhouette(vertices, faces, size, kind, sigma, blur_radius):
         raise ValueError(
             f"{name}: {width} is {sigma}, blur_radius {blur_radius}; give a positive and a non-negative number"
         )
+    check_triangles(name, vertices, faces, "B V 3")
     w = vertices[..., 2:]
     front = w > 0
     points = torch.where(front, vertices[..., :2] / torch.where(front, w, 1.0), torch.nan)

@@ -17,6 +17,15 @@ def check_splits(function: str, name: str, splits: Tensor, total: int, counted: 
         )
 
 
+def check_as_many(function: str, query_splits: Tensor, point_splits: Tensor) -> None:
+    """An error unless there are as many clouds of queries as of points."""
+    if len(query_splits) != len(point_splits):
+        raise ValueError(
+            f"{function}: {len(query_splits) - 1} clouds of queries and {len(point_splits) - 1} of points; "
+            "give as many of each"
+        )
+
+
 def equal_splits(count: int, size: int) -> Tensor:
     """The offsets of `count` clouds of `size` points each; on the CPU."""
     return torch.arange(count + 1) * size

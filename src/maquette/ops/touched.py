@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from maquette.ops.checks import FLOATS, check_shape
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 20
@@ -23,7 +24,10 @@ def touched_cells(corners: Float[Tensor, "F 3 3"], size: tuple[int, int, int]) -
     Computed in float64: exact for corners on multiples of a small power of 1/2. A triangle without area touches the
     cells of its segment or point. Corners outside the grid are fine; triangles that are not finite are skipped.
     """
-    if min(size) < 1:
+    check_shape("touched_cells", "corners", corners, "F 3 3")
+    if corners.dtype not in FLOATS:
+        raise ValueError(f"touched_cells: corners are {corners.dtype}; make them float32 or float64")
+    if len(size) != 3 or min(size) < 1:
         raise ValueError(f"touched_cells: size is {size}; give (Z, Y, X) of at least one cell")
     return _touched_cells(corners.detach().double(), *size)
 

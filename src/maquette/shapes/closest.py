@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from maquette import ops
+from maquette.ops.checks import FLOATS, check_shape
 from maquette.ops.nearest_face import FLAT
 from maquette.shapes.mesh import FaceSamples, Mesh, check
 
@@ -105,7 +106,10 @@ def together(
 
 
 def check_points(points: Float[Tensor, "*batch N 3"], name: str) -> None:
-    """Refuse points that are not finite; `name` stands in the error."""
+    """Refuse points of the wrong shape or type, and those that are not finite; `name` stands in the error."""
+    check_shape(name, "points", points, "*batch N 3")
+    if points.dtype not in FLOATS:
+        raise ValueError(f"{name}: points are {points.dtype}; make them float32 or float64")
     bad = ~torch.isfinite(points).all(-1)
     if bool(bad.any()):
         first = int(bad.reshape(-1).nonzero()[0]) % points.shape[-2]

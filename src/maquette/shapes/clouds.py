@@ -45,8 +45,8 @@ def thin(cloud: PointCloud, edge: float) -> PointCloud:
     """
     if not 0 < edge < float("inf"):
         raise ValueError(f"thin: edge is {edge}; give a positive length in world units")
-    if cloud.points.ndim != 2:
-        raise ValueError(f"thin: points have shape {tuple(cloud.points.shape)}; thin each cloud of the batch")
+    if cloud.points.ndim != 2 or cloud.points.shape[1] != 3:
+        raise ValueError(f"thin: points have shape {tuple(cloud.points.shape)}; give 'N 3', each cloud by itself")
     bad = int((~torch.isfinite(cloud.points).all(-1)).sum())
     if bad:
         raise ValueError(f"thin: {bad} of {len(cloud.points)} points are not finite; leave them out")

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette import ops
+from maquette.ops.checks import FLOATS, check_shape
 from maquette.shapes.points import PointCloud
 
 
@@ -160,11 +161,19 @@ def principal_axes(
 
 def _neighbors(function: str, points: Tensor, neighbors: int | Tensor) -> Tensor:
     """Indices of the neighbours, checked, or found."""
+    check_shape(function, "points", points, "*batch N 3")
+    if points.dtype not in FLOATS:
+        raise ValueError(f"{function}: points are {points.dtype}; make them float32 or float64")
     finite = points.isfinite().all(-1)
     if not bool(finite.all()):
         raise ValueError(f"{function}: {int((~finite).sum())} of {finite.numel()} points are not finite; drop them")
     n = points.shape[-2]
     if isinstance(neighbors, Tensor):
+        if neighbors.dtype != torch.int64 or neighbors.shape[:-1] != points.shape[:-1]:
+            raise ValueError(
+                f"{function}: neighbors are {neighbors.dtype} {tuple(neighbors.shape)}; give int64 "
+                f"{tuple(points.shape[:-1])} and as many neighbours as there are"
+            )
         if bool((neighbors >= n).any()) or bool((neighbors < -1).any()):
             raise ValueError(f"{function}: neighbors name points outside 0..{n - 1}; -1 alone stands for none")
         return neighbors

@@ -23,11 +23,11 @@ def winding_number(mesh: Mesh, points: Float[Tensor, "*some N 3"]) -> Float[Tens
     Computed on the CPU in float64, given in the type and on the device of the points. No gradient flows. A mesh without
     faces goes round nothing: 0. Vertices and points that are not finite are errors.
     """
+    check_points(points, "winding_number")
     batch = np.broadcast_shapes(points.shape[:-2], mesh.vertices.shape[:-2])
     if len(mesh.faces) == 0:
         return points.new_zeros(*batch, points.shape[-2])
     check(mesh, "winding_number")
-    check_points(points, "winding_number")
     import igl
 
     faces = np.ascontiguousarray(mesh.faces.cpu().numpy(), dtype=np.int64)

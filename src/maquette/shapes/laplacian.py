@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_shape
 from maquette.shapes.mesh import Mesh
 from maquette.shapes.topology import Topology, topology_of
 
@@ -123,6 +124,7 @@ def flat_sine(dtype: torch.dtype) -> float:
 
 def checked_topology(mesh: Mesh, topology: Topology | None, name: str) -> Topology:
     """The topology given, or that of the mesh; ValueError, with `name` in it, where it does not fit the mesh."""
+    check_shape(name, "vertices", mesh.vertices, "*batch V 3")
     topology = topology_of(mesh.faces) if topology is None else topology
     count = mesh.vertices.shape[-2]
     if topology.vertices > count:

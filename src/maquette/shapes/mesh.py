@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from maquette.ops.checks import check_triangles
+
 
 @dataclass(frozen=True)
 class VertexColors:
@@ -80,6 +82,7 @@ def _at_corners(values: Float[Tensor, "*batch V C"], faces: Int[Tensor, "F 3"]) 
 
 def check(mesh: Mesh, name: str) -> Mesh:
     """The mesh itself if it has faces, finite vertices and indices in range; `name` stands in the error."""
+    check_triangles(name, mesh.vertices, mesh.faces)
     count = mesh.vertices.shape[-2]
     if len(mesh.faces) == 0:
         raise ValueError(f"{name}: the mesh has no faces ({count} vertices)")
@@ -104,24 +107,25 @@ def unit(vectors: Float[Tensor, "*some 3"]) -> Float[Tensor, "*some 3"]:
     return torch.nn.functional.normalize(vectors, dim=-1, eps=1e-18)
 
 
-def _area_vectors(mesh: Mesh) -> Float[Tensor, "*batch F 3"]:
+def _area_vectors(mesh: Mesh, name: str) -> Float[Tensor, "*batch F 3"]:
+    check_triangles(name, mesh.vertices, mesh.faces)
     a, b, c = mesh.corners().unbind(-2)
     return torch.linalg.cross(b - a, c - a) / 2
 
 
 def face_areas(mesh: Mesh) -> Float[Tensor, "*batch F"]:
     """Areas in squared world units."""
-    return _area_vectors(mesh).norm(dim=-1)
+    return _area_vectors(mesh, "face_areas").norm(dim=-1)
 
 
 def face_normals(mesh: Mesh) -> Float[Tensor, "*batch F 3"]:
     """Unit normals to the outside; zero for a face without area."""
-    return unit(_area_vectors(mesh))
+    return unit(_area_vectors(mesh, "face_normals"))
 
 
 def vertex_normals(mesh: Mesh) -> Float[Tensor, "*batch V 3"]:
     """Unit normals, the mean of the adjacent faces weighted by area; zero for a vertex without faces."""
-    vectors = _area_vectors(mesh).repeat_interleave(3, -2)
+    vectors = _area_vectors(mesh, "vertex_normals").repeat_interleave(3, -2)
     total = torch.zeros_like(mesh.vertices).index_add(-2, mesh.faces.reshape(-1), vectors)
     return unit(total)
 

@@ -100,6 +100,8 @@ def cylinder(radius: float = 0.5, height: float = 1.0, *, sides: int = 32) -> Me
     """A prism about the y axis whose corners lie on a cylinder, with flat lids: 2 sides + 2 vertices, 4 sides faces."""
     if sides < 3:
         raise ValueError(f"cylinder: {sides} sides; give at least 3")
+    if not (0 < radius < math.inf and 0 < height < math.inf):
+        raise ValueError(f"cylinder: radius {radius}, height {height}; give positive lengths")
     angle = torch.arange(sides, dtype=torch.float64) * (2 * math.pi / sides)
     ring = torch.stack([angle.sin() * radius, torch.zeros_like(angle), angle.cos() * radius], -1)
     up = torch.tensor([0.0, height / 2, 0.0], dtype=torch.float64)
@@ -120,6 +122,8 @@ def plane(
     """
     if cells < 1:
         raise ValueError(f"plane: {cells} cells; give at least 1")
+    if not (0 < width < math.inf and 0 < depth < math.inf):
+        raise ValueError(f"plane: width {width}, depth {depth}; give positive lengths")
     line = torch.arange(cells + 1, dtype=torch.float64) / cells - 0.5
     z, x = torch.meshgrid(-line * depth, line * width, indexing="ij")
     vertices = torch.stack([x, torch.zeros_like(x), z], -1).reshape(-1, 3)

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
+from maquette.ops.checks import INTEGERS, check_shape
+
 MOST_PAIRS = 1 << 27
 """Pairs of faces that share an edge; n faces at one edge are n (n - 1) / 2 of them."""
 
@@ -42,7 +44,8 @@ class Topology:
 
 
 def edges_of(faces: Int[Tensor, "F 3"]) -> Int64[Tensor, "E 2"]:
-    """The undirected edges of the faces, each once, lower vertex first, sorted."""
+    """The undirected edges of the faces, each once, lower vertex first, sorted. ValueError for a negative index."""
+    _check("edges_of", faces)
     low, high = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).long().sort(1).values.unbind(1)
     proper = low != high
     count = int(faces.max()) + 1 if len(faces) else 1
@@ -52,10 +55,9 @@ def edges_of(faces: Int[Tensor, "F 3"]) -> Int64[Tensor, "E 2"]:
 
 def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
     """Edges and neighbourhoods of the faces. ValueError for a negative index and for more than 2^27 pairs of faces."""
+    _check("topology_of", faces)
     faces = faces.long()
     count = int(faces.max()) + 1 if len(faces) else 0
-    if len(faces) and int(faces.min()) < 0:
-        raise ValueError(f"topology_of: vertex indices go down to {int(faces.min())}; indices start at 0")
     start, end = faces.reshape(-1), faces.roll(-1, 1).reshape(-1)
     collapsed = ((start == end).reshape(-1, 3).any(1, keepdim=True)).expand(-1, 3).reshape(-1)
     edges = edges_of(faces)
@@ -89,6 +91,14 @@ def topology_of(faces: Int[Tensor, "F 3"]) -> Topology:
         pair_edges=index[order[later]],
         opposed=upwards[order[earlier]] != upwards[order[later]],
     )
+
+
+def _check(name: str, faces: Tensor) -> None:
+    check_shape(name, "faces", faces, "F 3")
+    if faces.dtype not in INTEGERS:
+        raise ValueError(f"{name}: faces are {faces.dtype}; give vertex indices as int64")
+    if len(faces) and int(faces.min()) < 0:
+        raise ValueError(f"{name}: vertex indices go down to {int(faces.min())}; indices start at 0")
 
 
 def _by_columns(columns: Sequence[Int64[Tensor, " N"]]) -> Int64[Tensor, "N C"]:

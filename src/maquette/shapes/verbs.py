@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette import ops, transforms
+from maquette.ops.checks import check_shape
 from maquette.shapes.mesh import Mesh, Texture, check, colors_at, face_normals, positions_at, sample_faces
 from maquette.shapes.points import PointCloud
 from maquette.shapes.voxels import Voxels
@@ -100,6 +101,7 @@ def bounds(shape: Shape) -> Float[Tensor, "*batch 2 3"]:
 
 def transform(shape: Shape, b_from_a: Float[Tensor, "4 4"]) -> Shape:
     """The shape in frame b: an affine map of its points. A mirroring map turns the faces: outside stays outside."""
+    check_shape("transform", "b_from_a", b_from_a, "4 4")
     match shape:
         case Mesh(vertices):
             return _moved(shape, b_from_a.to(vertices))

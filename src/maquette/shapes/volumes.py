@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from maquette.ops.checks import check_shape
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -41,6 +43,7 @@ def points_to_volume(
     `add_pointclouds_to_volumes` gives `mean()` and `density`.)
     """
     size = _size("points_to_volume", resolution)
+    check_shape("points_to_volume", "points", points, "*batch N 3")
     if points.shape[:-1] != features.shape[:-1] or points.dtype != features.dtype or points.device != features.device:
         raise ValueError(
             f"points_to_volume: points are {tuple(points.shape)}, {points.dtype} on {points.device}, features "
@@ -67,6 +70,8 @@ def volume_at(
     0 at points outside the cube and at those not finite, which get no gradient. Gradients flow to the volume and to
     the points.
     """
+    check_shape("volume_at", "volume", volume, "*batch Z Y X C")
+    check_shape("volume_at", "points", points, "*batch N 3")
     if volume.shape[:-4] != points.shape[:-2] or volume.dtype != points.dtype or volume.device != points.device:
         raise ValueError(
             f"volume_at: the volume is {tuple(volume.shape)}, {volume.dtype} on {volume.device}, the points "
@@ -84,8 +89,10 @@ def volume_at(
 
 def _size(name: str, resolution: int | tuple[int, int, int]) -> tuple[int, int, int]:
     size = (resolution, resolution, resolution) if isinstance(resolution, int) else resolution
-    if min(size) < 1:
-        raise ValueError(f"{name}: resolution is {resolution}; give at least one cell along each axis")
+    if len(size) != 3 or min(size) < 1:
+        raise ValueError(
+            f"{name}: resolution is {resolution}; give one number, or (Z, Y, X), of at least one cell along each axis"
+        )
     return size
 
 

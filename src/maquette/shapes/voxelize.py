@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maquette import ops, transforms
+from maquette.ops.checks import check_shape
 from maquette.shapes.inside import is_inside
 from maquette.shapes.mesh import Mesh, check
 from maquette.shapes.verbs import bounds
@@ -53,6 +54,10 @@ def voxelize(
         raise ValueError(f"voxelize: resolution is {resolution}; give at least one cell")
     if mesh.vertices.ndim != 2:
         raise ValueError(f"voxelize: vertices have shape {tuple(mesh.vertices.shape)}; give one mesh, not a batch")
+    if world_from_grid is not None:
+        check_shape("voxelize", "world_from_grid", world_from_grid, "4 4")
+        if not bool(torch.linalg.det(world_from_grid[:3, :3].double()) != 0):
+            raise ValueError("voxelize: world_from_grid cannot be inverted; give the grid's cube an extent")
     occupancy = torch.zeros((resolution,) * 3, dtype=mesh.vertices.dtype, device=mesh.vertices.device)
     if len(mesh.faces) == 0:
         box = torch.eye(4, device=mesh.vertices.device) if world_from_grid is None else world_from_grid
