@@ -51,6 +51,10 @@ PLANES = 2500
 """Vertices that the target's surface is cut into at least, for quadrics along its edges and not at its corners only."""
 
 
+LOST = 1e6
+"""Half sides of the target from which a vertex does not come back: areas overflow soon after."""
+
+
 @dataclass(frozen=True)
 class MeshWeights:
     """Weights of the losses; one of 0 is not computed. Terms are defined in `maquette.losses`, under the same names."""
@@ -176,8 +180,14 @@ def _fine(mesh: Mesh) -> Mesh:
 def mesh_terms(
     moulding: Moulding, goal: Goal, weights: MeshWeights, *, samples: int, generator: torch.Generator
 ) -> dict[str, Float[Tensor, ""]]:
-    """The weighted losses of the mesh as it is, against points drawn from the goal; a weight of 0 has none."""
+    """The weighted losses of the mesh as it is, against points drawn from the goal; a weight of 0 has none.
+
+    All of them are NaN for a mesh that has left: `fit` then tells the step, and the state before it is kept.
+    """
     mesh, topology = moulding.live(), moulding.topology
+    used = {name: weight for name, weight in asdict(weights).items() if weight}
+    if not bool(mesh.vertices.detach().abs().amax() < LOST):
+        return {name: mesh.vertices.new_tensor(math.nan) for name in used}
     places = sample_faces(mesh, samples, generator=generator)
     drawn = torch.randint(len(goal.points), (samples,), generator=generator)
     ours, theirs, normals = positions_at(mesh, places), goal.points[drawn], goal.normals[drawn]
@@ -194,4 +204,4 @@ def mesh_terms(
         ),
         "edge_normal_p2m": lambda: edge_normal_p2m(mesh, theirs, normals=normals, topology=topology),
     }
-    return {name: weight * losses[name]() for name, weight in asdict(weights).items() if weight}
+    return {name: weight * losses[name]() for name, weight in used.items()}

@@ -24,6 +24,9 @@ class Fixed:
     level: int = 4
     """Of the ico-sphere: 20 * 4^level faces."""
 
+    def __post_init__(self) -> None:
+        _check_level("growth.level", self.level)
+
 
 @dataclass(frozen=True)
 class Subdivided:
@@ -33,6 +36,13 @@ class Subdivided:
     last: int = 4
     until: float = 0.4
     """Part of the steps after which the last level is there."""
+
+    def __post_init__(self) -> None:
+        _check_level("growth.first", self.first)
+        _check_level("growth.last", self.last)
+        if self.first > self.last:
+            raise ValueError(f"growth.first is {self.first}, growth.last {self.last}; give a first that is not finer")
+        _check_part(self.until)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,24 @@ class Remeshed:
     times: int = 6
     until: float = 0.6
     """Part of the steps after which the mesh keeps its triangles."""
+
+    def __post_init__(self) -> None:
+        _check_level("growth.level", self.level)
+        if not 20 <= self.faces <= 2_000_000:
+            raise ValueError(f"growth.faces is {self.faces}; give 20 to 2,000,000")
+        if self.times < 1:
+            raise ValueError(f"growth.times is {self.times}; give at least 1")
+        _check_part(self.until)
+
+
+def _check_level(name: str, level: int) -> None:
+    if not 0 <= level <= 8:
+        raise ValueError(f"{name} is {level}; give 0 to 8")
+
+
+def _check_part(until: float) -> None:
+    if not 0 < until <= 1:
+        raise ValueError(f"growth.until is {until}; give a part of the steps, above 0 and at most 1")
 
 
 Growth = Fixed | Subdivided | Remeshed
@@ -110,8 +138,9 @@ def grown(moulding: Moulding, growth: Growth, index: int, steps: int) -> None:
         case Fixed():
             return
         case Subdivided(first, last, until):
-            times = [round(steps * until * (i + 1) / (last - first)) for i in range(last - first)]
-            for _ in range(times.count(index) if index else 0):
+            # Not before the first step: that one is taken by the coarsest mesh, however few there are.
+            times = [max(1, round(steps * until * (i + 1) / (last - first))) for i in range(last - first)]
+            for _ in range(times.count(index)):
                 mesh = moulding.mesh()
                 refinement = midpoint_refinement(mesh.faces, len(mesh.vertices))
                 moulding.change(
@@ -120,10 +149,11 @@ def grown(moulding: Moulding, growth: Growth, index: int, steps: int) -> None:
                     carry=lambda values, how=refinement: refined(values, how),
                 )
         case Remeshed(level, faces, times, until):
-            turns = [round(steps * until * (i + 1) / times) for i in range(times)]
-            if index == 0 or index not in turns:
+            turns = [max(1, round(steps * until * (i + 1) / times)) for i in range(times)]
+            # A mesh that is not finite is left to the loop, which names the step.
+            if index not in turns or not bool(torch.isfinite(moulding.parameter).all()):
                 return
-            done = (turns.index(index) + 1) / times
+            done = sum(turn <= index for turn in turns) / times
             old = moulding.mesh()
             start = 20 * 4**level
             new = remesh(old, length_for(old, round(start * (faces / start) ** done)), rounds=2)
