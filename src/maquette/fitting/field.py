@@ -20,8 +20,9 @@ from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, told
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
-from maquette.losses import squared_distances
 from maquette.losses.field import eikonal, field_laplacian, sign_change
+from maquette.losses.points import matched
+from maquette.ops import nearest_both
 from maquette.shapes import (
     Mesh,
     PointCloud,
@@ -48,7 +49,7 @@ class FieldWeights:
     """Weights of the losses; one of 0 is not computed. Terms are defined in `maquette.losses`, under the same names."""
 
     chamfer: float = 1.0
-    shrink: float = 10.0
+    stray: float = 10.0
     eikonal: float = 0.003
     field_laplacian: float = 1e-4
     sign_change: float = 0.0
@@ -80,8 +81,8 @@ class FitField:
     samples: int = 10_000
     """Points drawn from the target, and from the surface, in every step."""
     steps: int = 800
-    lr: float = 0.01
-    """Peak learning rate of Adam, where the target spans [-1, 1]; it falls to 0 as a cosine."""
+    lr: float = 0.2
+    """Peak learning rate of Adam, in spacings of the grid; it falls to 0 as a cosine."""
     seed: int = 0
     resume: bool = False
     """Go on where the fit in `out` was stopped."""
@@ -104,10 +105,10 @@ class FitField:
 def fit_field(config: FitField) -> None:
     target = load(config.target)
     unit = unit_from_target(target)
-    pool = outer_points(transform(target, unit), seed=config.seed)
+    goal = outer_points(transform(target, unit), seed=config.seed)
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         if record.checkpoint is None:
-            half = pool.points.abs().amax(0)
+            half = goal.points.abs().amax(0)
             field = started(config.start, config.resolutions[0], half, lr=config.lr)
         else:
             saved = record.checkpoint.tensors
@@ -117,10 +118,11 @@ def fit_field(config: FitField) -> None:
         def objective(index: int) -> dict[str, Float[Tensor, ""]]:
             refined_at(field, config.resolutions, index, config.steps * config.until)
             field.anneal(index / config.steps)
-            generator = generator_at(config.seed, index)
             mesh = present(field.live(), index)
-            ours, theirs = drawn_pair(mesh, pool, config.samples, generator)
-            return attraction(field, ours, theirs, config.weights) | field_terms(field, config.weights)
+            attracting = attraction(
+                field, mesh, goal, config.weights, samples=config.samples, index=index, seed=config.seed
+            )
+            return attracting | field_terms(field, config.weights)
 
         camera = film_camera()
         for step in fit(objective, field.optimizer, config.steps, start=record.start):
@@ -134,7 +136,7 @@ def fit_field(config: FitField) -> None:
 
 
 def outer_points(target: Shape, *, seed: int = 0) -> PointCloud:
-    """Points on the outer surface of the target, drawn once; a cloud gives its own.
+    """Points on the outer surface of the target, drawn once, with outward normals; a cloud gives its own.
 
     Where parts of a mesh intersect, what lies within another part is no surface and is left out.
     """
@@ -146,36 +148,38 @@ def outer_points(target: Shape, *, seed: int = 0) -> PointCloud:
     mesh = Mesh(mesh.vertices, mesh.faces)
     drawn = sample(mesh, POOL, generator=generator_at(seed, -1))
     assert drawn.normals is not None
-    buried = is_inside(mesh, drawn.points + BURIED * drawn.normals)
-    # Of a sheet without an inside, or of a mesh that is inside out, all points count.
-    return drawn if float(buried.double().mean()) > 0.9 else PointCloud(drawn.points[~buried])
-
-
-def drawn_pair(
-    mesh: Mesh, pool: PointCloud, samples: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-    """Points drawn from the surface, differentiable, and points drawn from the pool."""
-    ours = positions_at(mesh, sample_faces(mesh, samples, generator=generator))
-    drawn = torch.randint(len(pool.points), (samples,), generator=generator)
-    return ours, pool.points.index_select(0, drawn)
+    front, back = (is_inside(mesh, drawn.points + side * BURIED * drawn.normals) for side in (1, -1))
+    # A mesh may be inside out; a sheet without an inside has no sides to tell apart.
+    side = back.to(drawn.points.dtype) - front.to(drawn.points.dtype)
+    outer = ~(front & back)
+    return PointCloud(drawn.points[outer], normals=(drawn.normals * side[:, None])[outer])
 
 
 def attraction(
-    field: GrowingField, ours: Float[Tensor, "N 3"], theirs: Float[Tensor, "N 3"], weights: FieldWeights
+    field: GrowingField, mesh: Mesh, goal: PointCloud, weights: FieldWeights, *, samples: int, index: int, seed: int
 ) -> dict[str, Float[Tensor, ""]]:
-    """The weighted chamfer distance, and what takes away surface that is far from the target.
+    """The weighted chamfer distance to points of the goal, and what takes away surface that is far from it.
 
-    Where two sheets span a hole of the target, the chamfer distance pulls along them and opens nothing. There `shrink`
-    raises the field instead: the mean over our points, held fixed, of -value * (distance to the target - spacing of the
-    grid), where that is positive. Surfaces shrink then as a balloon does, so the start must contain the target.
+    Where two sheets span a hole of the target, the chamfer distance pulls along them and opens nothing. There `stray`
+    changes the field itself: the mean over points of our surface, held fixed, of -value * side * (distance to the
+    target - spacing of the grid) where that is positive; side is 1 in front of the target's surface and -1 behind it.
+    Without normals everything is in front: surfaces shrink, so the start must contain the target.
     """
-    terms = {}
-    forward = squared_distances(ours, theirs)
+    generator, terms = generator_at(seed, index), {}
+    ours = positions_at(mesh, sample_faces(mesh, samples, generator=generator))
+    drawn = torch.randint(len(goal.points), (samples,), generator=generator)
+    theirs = goal.points.index_select(0, drawn)
+    theirs_of_ours, ours_of_theirs = nearest_both(ours, theirs)
+    offsets = ours - matched(theirs, theirs_of_ours)
     if weights.chamfer:
-        terms["chamfer"] = weights.chamfer * (forward.mean() + squared_distances(theirs, ours).mean())
-    if weights.shrink:
-        far = (forward.detach().sqrt() - field.grid.spacing).clamp(min=0)
-        terms["shrink"] = -weights.shrink * (far * field.at(ours.detach())).mean()
+        backward = (theirs - matched(ours, ours_of_theirs)).square().sum(-1)
+        terms["chamfer"] = weights.chamfer * (offsets.square().sum(-1).mean() + backward.mean())
+    if weights.stray:
+        far = (offsets.detach().norm(dim=-1) - field.grid.spacing).clamp(min=0)
+        if goal.normals is not None:
+            normals = goal.normals.index_select(0, drawn).index_select(0, theirs_of_ours)
+            far = torch.where((offsets.detach() * normals).sum(-1) < 0, -far, far)
+        terms["stray"] = -weights.stray * (far * field.at(ours.detach())).mean()
     return terms
 
 

@@ -52,9 +52,10 @@ class GrowingField:
     """Values and offsets of a grid's corners, and Adam over them."""
 
     def __init__(self, values: Float[Tensor, " N"], offsets: Float[Tensor, "N 3"], lr: float):
+        """`lr` in spacings of the grid."""
         self.lr = lr
         self._wear(values, offsets)
-        self.optimizer = torch.optim.Adam([self.values, self.offsets], lr=lr)
+        self.optimizer = torch.optim.Adam([{"params": [self.values]}, {"params": [self.offsets]}], lr=lr)
 
     def _wear(self, values: Float[Tensor, " N"], offsets: Float[Tensor, "N 3"]) -> None:
         side = round(len(values) ** (1 / 3))
@@ -94,8 +95,9 @@ class GrowingField:
 
     def anneal(self, progress: float) -> None:
         """The learning rate at `progress` (0..1): from its peak to 0 as a cosine."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        # Values are distances and shrink with the grid; offsets count in spacings.
+        for group, unit in zip(self.optimizer.param_groups, (self.grid.spacing, 1.0), strict=True):
+            group["lr"] = self.lr * unit * 0.5 * (1 + math.cos(math.pi * progress))
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed fit needs."""
