@@ -189,6 +189,18 @@ def test_pictures_of_different_sizes_are_refused(tmp_path, views):
 def test_views_of_numbers_or_of_nothing_are_refused(views):
     with pytest.raises(ValueError, match="empty"):
         check_views(Views(views.masks & False, views.cameras, views.names))
+    with pytest.raises(ValueError, match="view 00: the object fills the picture"):
+        check_views(Views(views.masks | True, views.cameras, views.names))
+    numbers = Views.__new__(Views)
+    for name, value in (
+        ("masks", views.masks * 7.0),
+        ("cameras", views.cameras),
+        ("names", views.names),
+        ("rgb", None),
+    ):
+        object.__setattr__(numbers, name, value)
+    with pytest.raises(ValueError, match=r"masks are torch\.float32 with values 0 to 7; give boolean ones"):
+        check_views.__wrapped__(numbers)
     with pytest.raises(ValueError, match="two views at least"):
         check_views(views[:1])
 

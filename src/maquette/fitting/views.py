@@ -173,7 +173,7 @@ def load_views(
 
 
 def check_views(views: Views) -> Views:
-    """The views, if there are two at least, with boolean masks of the cameras' size that show something."""
+    """The views, if there are two at least, with boolean masks of the cameras' size that show an outline."""
     if views.masks.dtype != torch.bool:
         low, high = (f"{float(value):g}" for value in (views.masks.min(), views.masks.max()))
         raise ValueError(
@@ -190,6 +190,8 @@ def check_views(views: Views) -> Views:
     for mask, name in zip(views.masks, views.names, strict=True):
         if not bool(mask.any()):
             raise ValueError(f"{name}: the mask is empty; leave the view out")
+        if bool(mask.all()):
+            raise ValueError(f"{name}: the object fills the picture and has no outline; take views from farther away")
     return views
 
 
