@@ -125,7 +125,7 @@ def test_the_kernel_agrees_with_the_reference_to_the_last_index(dtype, layout):
     assert (found >= 0).sum() > 50
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(*[NASTY] * 6), min_size=1, max_size=12),
     st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=12),

@@ -83,7 +83,7 @@ def test_the_kernels_agree_with_the_references_to_the_last_index(dtype, layout, 
     assert torch.equal(nearest_to_face_numba(vertices, faces, points), point)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=20),
     st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=12),
