@@ -105,3 +105,10 @@ def test_the_scene_holds_a_chair_and_a_floor(run, tmp_path):
 
 def test_the_cottage_has_two_textured_materials(run):
     assert "14 faces, two materials" in run("09")
+
+
+def test_a_sphere_becomes_a_vase_by_a_loop(run, tmp_path):
+    said = [float(line.split("chamfer ")[1].split()[0]) for line in run("12").splitlines()]
+    assert len(said) == 4
+    assert said[-1] < said[0] / 5
+    assert (tmp_path / "vase.glb").is_file()

@@ -38,7 +38,7 @@ def film_picture(shape: Shape, camera: Camera) -> Float[Tensor, "H W 3"]:
 def disc_radius(shape: Shape) -> float:
     """Of a cloud's points: discs that just cover a surface of the size of a unit sphere's, whatever their number."""
     count = len(shape.points) if isinstance(shape, PointCloud) else 1
-    return min(0.06, 1.4 / math.sqrt(max(count, 1)))
+    return min(0.06, 1.8 / math.sqrt(max(count, 1)))
 
 
 def beside(picture: Float[Tensor, "H W 3"], target: Float[Tensor, "H W 3"]) -> Float[Tensor, "H Z 3"]:
