@@ -182,6 +182,15 @@ def test_intersection_over_union_is_better_when_higher(tmp_path, quick):
     assert "| **0.97** |" in (tmp_path / "table.md").read_text()
 
 
+def test_a_lost_run_counts_as_the_worst_on_either_side():
+    runs = [
+        Trial("ball", "adam", 0.1, seed, Curve([Reading(0, 0.0, 0.0, 0.5)], "" if scores else "gone"), scores)
+        for seed, scores in enumerate([{"unseen_iou": 0.7}, {}, {"unseen_iou": 0.9}])
+    ]
+    (row,) = rows_of(runs, score="unseen_iou", better="higher", threshold=0.95)
+    assert (row.best, row.quality, row.worst) == (0.9, 0.7, -math.inf)
+
+
 # The sweep itself ----------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +235,14 @@ def test_finished_runs_are_not_taken_again_and_settings_may_be_added(egg, tmp_pa
     assert taken == ["egg-adam-0.02-0", "egg-adam-0.02-1"]
     assert {name: (out / "runs" / name).read_bytes() for name in files} == files
     assert (out / "table.md").read_text().count("| egg |") == 3
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_find_what_they_find_one_after_another(egg, tmp_path):
+    for workers in (1, 2):
+        sweep.fit_sweep(small(egg, tmp_path / str(workers), starts=1, workers=workers))
+    for path in (tmp_path / "1" / "runs").glob("*.json"):
+        assert path.read_text() == (tmp_path / "2" / "runs" / path.name).read_text()
 
 
 def test_a_run_that_was_cut_short_is_taken_again(egg, tmp_path, quick):
