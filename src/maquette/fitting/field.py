@@ -59,8 +59,8 @@ class FieldWeights:
             weight = getattr(self, field.name)
             if not (weight >= 0 and math.isfinite(weight)):
                 raise ValueError(f"fit field: weights.{field.name} is {weight}; give 0 or more")
-        if not self.chamfer:
-            raise ValueError("fit field: weights.chamfer is 0; nothing would attract")
+        if not (self.chamfer or self.stray):
+            raise ValueError("fit field: weights.chamfer and .stray are 0; nothing would attract")
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class FitField:
     """Folder of the result, the film and the curves."""
     start: Start = Box()
     """What the field is the distance of at first."""
-    resolutions: tuple[int, ...] = (24, 48, 64)
+    resolutions: tuple[int, ...] = (32, 64)
     """Cells along each side of the grid, from coarse to fine."""
     until: float = 0.5
     """Part of the steps after which the last resolution is there; they change at even intervals."""
     weights: FieldWeights = FieldWeights()
-    samples: int = 10_000
+    samples: int = 5000
     """Points drawn from the target, and from the surface, in every step."""
-    steps: int = 800
+    steps: int = 400
     lr: float = 0.2
     """Peak learning rate of Adam, in spacings of the grid; it falls to 0 as a cosine."""
     seed: int = 0
