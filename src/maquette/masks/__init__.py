@@ -2,15 +2,18 @@
 
 from maquette.masks.cut import cut_out, extended
 from maquette.masks.mask import Mask, NoForeground, mask_of_values, validate
-from maquette.masks.providers import Alpha, Auto, PlainBackground, Provider, foreground
+from maquette.masks.providers import Alpha, Auto, ColorModel, PlainBackground, Provider, Rembg, Segmenter, foreground
 
 __all__ = [
     "Alpha",
     "Auto",
+    "ColorModel",
     "Mask",
     "NoForeground",
     "PlainBackground",
     "Provider",
+    "Rembg",
+    "Segmenter",
     "cut_out",
     "extended",
     "foreground",
