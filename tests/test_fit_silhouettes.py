@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maquette import cli, transforms
-from maquette.fitting import fit
+from maquette.fitting import fit, unit_from_target
 from maquette.fitting.colors import ColoredVertices, Textured, color_error, colored
 from maquette.fitting.moulding import Fixed, Subdivided
 from maquette.fitting.optimizers import Adam
@@ -18,6 +18,7 @@ from maquette.fitting.silhouettes import (
     AGREED,
     MISSING,
     SURPLUS,
+    UNSEEN,
     FitSilhouettes,
     LargeSteps,
     SilhouetteFit,
@@ -29,7 +30,7 @@ from maquette.fitting.silhouettes import (
 from maquette.fitting.views import Fibonacci, Grid, Views, render_views
 from maquette.io import load, save, write_picture
 from maquette.rendering import Antialias, Dibr, Soft
-from maquette.shapes import Mesh, VertexColors, bounds, ico_sphere
+from maquette.shapes import Mesh, VertexColors, bounds, ico_sphere, to_mesh, transform
 
 ELLIPSOID = torch.tensor([1.0, 0.6, 0.4])
 
@@ -133,6 +134,16 @@ def test_a_stopped_fit_goes_on_with_the_losses_it_would_have_had(tmp_path, targe
     assert len(ours) == 12
     for a, b in zip(ours, expected, strict=True):
         assert json.loads(a) == pytest.approx(json.loads(b), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_cow_is_found_from_20_silhouettes(tmp_path, maquette_data):
+    """A fifth of the steps that the documentation gives it."""
+    cow = load(maquette_data / "meshes" / "cow" / "cow.obj")
+    cow = to_mesh(transform(cow, unit_from_target(cow)))
+    task = looped(render_views(cow, Fibonacci(), 128), FitSilhouettes(out=tmp_path, render=tmp_path, steps=400))
+    unseen = in_frame(render_views(cow, UNSEEN, 128), task.unit)
+    assert float(view_ious(task.mesh(), unseen).mean()) > 0.97
 
 
 # Cameras -------------------------------------------------------------------------------------------------------------
