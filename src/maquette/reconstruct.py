@@ -31,7 +31,7 @@ from maquette.alignment import aligned_camera
 from maquette.camera import Camera
 from maquette.data.crop import Crop, crop_to_mask
 from maquette.io import read_picture, save, save_video, write_json, write_picture
-from maquette.masks import Mask, cut_out, foreground
+from maquette.masks import GUESSES, Mask, cut_out, foreground
 from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
 from maquette.models.runs import Run, load_run
 from maquette.page import Card, Failure, solid_of, write_page
@@ -97,7 +97,7 @@ def reconstruct(
 ) -> Reconstruction:
     """The solid that a picture shows, coloured from the picture.
 
-    `picture` is a file or RGBA in 0..1; its object is marked by alpha or stands on a plain background. `run` is a
+    `picture` is a file or RGBA in 0..1; its object is found by `foreground`. `run` is a
     folder made by `maquette train`, or what `load_run` gave; None takes the network that comes with Maquette.
     """
     if not isinstance(run, Run):
@@ -225,6 +225,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
             notes = [f"outside the training categories ({record['novelty']:.2f})"] if card.outside else []
             notes += [f"poor match: silhouettes agree to {record['silhouette_iou']:.0%}"] if card.poor else []
             notes += [f"left out {result.mask.dropped}"] if result.mask.dropped else []
+            notes += [foreground_in_words(result.mask)] if result.mask.source in GUESSES else []
             print(f"{path} -> {config.out / name}  ({', '.join([card.summary, *notes])})", flush=True)
         if not cards:
             raise ValueError(f"nothing was reconstructed: {_all_failed(failures)}; {config.out} was not written")
@@ -354,7 +355,7 @@ def _write_one(
         "solid": f"{representation}: {size}",
         "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away",
         "silhouettes": f"agree to {agreement:.0%} (intersection over union)",
-        "foreground": result.mask.source + (f" (left out {result.mask.dropped})" if result.mask.dropped else ""),
+        "foreground": foreground_in_words(result.mask),
         "time": f"{seconds:.1f} s",
     }
     outside = False
@@ -387,6 +388,7 @@ def _write_one(
         "distance_diagonals": distance,
         "silhouette_iou": agreement,
         "mask": result.mask.source,
+        "mask_score": result.mask.score,
         "left_out": result.mask.dropped,
         "seconds": seconds,
         "novelty": None if result.novelty is None else result.novelty.distance,
@@ -429,6 +431,15 @@ def overlay(result: Reconstruction) -> tuple[Float[Tensor, "S S 3"], float]:
 
 def _plain(shape: Mesh | PointCloud) -> Mesh | PointCloud:
     return shape.with_appearance(None) if isinstance(shape, Mesh) else PointCloud(shape.points)
+
+
+def foreground_in_words(mask: Mask) -> str:
+    """Where the mask is from, how sure a guess is, and what is doubtful about it."""
+    guess = f"the object was guessed by the {mask.source}, score {mask.score:.2f}: see the cut-out"
+    notes = [f"left out {mask.dropped}"] if mask.dropped else []
+    notes += mask.remarks
+    words = guess if mask.source in GUESSES else mask.source
+    return words + (f" ({', '.join(notes)})" if notes else "")
 
 
 def reason_of(error: BaseException, path: Path) -> str:
