@@ -79,7 +79,7 @@ class Record:
         self.progress.stop()
         self.metrics.close()
         # A loss that is not finite accuses the state it was computed from.
-        left = self.proven if isinstance(error, FloatingPointError) else self.newest
+        left = self.proven if isinstance(error, FloatingPointError) or self._frame_is_due() else self.newest
         if isinstance(error, KeyboardInterrupt | FloatingPointError) and left is not None:
             write_snapshot(self.out / STATE, *left)
             where = f"the state after {left[1]} steps is in {self.out}"
@@ -116,10 +116,16 @@ class Record:
             self.progress.update(self.task, completed=step.index + 1, note=_note(step))
         # The loss of a step proves the state before it; the one it leaves behind is proven by the next.
         self.proven, self.newest = self.newest, (snapshot(state, optimizer), step.index + 1)
-        if now - self.saved > SAVE_EVERY or step.index + 1 == self.total:
+        if now - self.saved > SAVE_EVERY and self.proven is not None:
+            # The state before this step: its frame lies in the folder, that of this step does not yet.
             self.saved = now
             self.metrics.flush()
-            write_snapshot(self.out / STATE, *self.newest)
+            write_snapshot(self.out / STATE, *self.proven)
+
+    def _frame_is_due(self) -> bool:
+        """The newest step is to be shown in the film and is not there: a resumed fit must take it again."""
+        index = -1 if self.newest is None else self.newest[1] - 1
+        return index in self.film_at and not (self.out / "frames" / f"{index:06d}.png").exists()
 
     def films(self, step: Step) -> bool:
         """Whether this step is to be shown in the film."""
@@ -134,16 +140,20 @@ class Record:
         """Write the solid (by `save_shape`), results.json, the film and the curves; what is only for resuming goes."""
         from maquette.io.pictures import read_picture
 
+        self.metrics.flush()
+        if self.newest is not None:
+            write_snapshot(self.out / STATE, *self.newest)
+            self.newest = self.proven = None
         save_shape(self.out / f"result{suffix}")
         write_json(self.out / "results.json", results)
         frames = sorted((self.out / "frames").glob("*.png"))
-        if frames:
+        # A fit that was stopped while its frames were removed has its film.
+        if frames and not (self.start == self.total and (self.out / "moulding.gif").is_file()):
             pictures = torch.stack([read_picture(path)[..., :3] for path in frames])
             save_video(torch.cat([pictures, pictures[-1:].expand(10, -1, -1, -1)]), self.out / "moulding.gif", fps=10)
-            for path in frames:
-                path.unlink()
+        for path in frames:
+            path.unlink()
         (self.out / "frames").rmdir()
-        self.metrics.flush()
         plot_curves(self.out / "metrics.jsonl", self.out / "curves.png")
 
 
