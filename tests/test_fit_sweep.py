@@ -282,10 +282,18 @@ def test_the_learning_rate_is_constant_unless_a_cosine_is_asked_for(egg, tmp_pat
 
 def test_views_are_judged_by_what_no_run_has_seen(egg, tmp_path, quick):
     config = FitSweep(
-        (egg,), tmp_path / "views", InViews(size=24), sgd=(), adam=(0.02,), large_steps=(), starts=1, level=1, steps=3
+        (egg,),
+        tmp_path / "views",
+        InViews(size=24),
+        sgd=(),
+        adam=(0.02,),
+        large_steps=(0.1,),
+        starts=1,
+        level=1,
+        steps=3,
     )
     sweep.fit_sweep(config)
-    (row,) = json.loads((tmp_path / "views" / "table.json").read_text())["rows"]
+    row, _ = json.loads((tmp_path / "views" / "table.json").read_text())["rows"]
     told = json.loads((tmp_path / "views" / "runs" / "egg-adam-0.02-0.json").read_text())
     assert row["quality"] == told["scores"]["unseen_iou"] and 0.5 < row["quality"] <= 1
     assert config.judged.threshold == 0.95

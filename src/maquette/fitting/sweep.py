@@ -20,6 +20,7 @@ from torch import Tensor
 
 from maquette.console import bar
 from maquette.data.workers import Lost, run_jobs
+from maquette.fitting import silhouettes
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.large_steps import roughened
 from maquette.fitting.loop import Objective, generator_at
@@ -336,6 +337,9 @@ def space_problem(config: FitSweep, run: Run) -> Problem:
 def views_problem(config: FitSweep, run: Run) -> Problem:
     losses = config.losses
     assert isinstance(losses, InViews)
+    setting = run.optimizer
+    if isinstance(setting, LargeSteps):  # there with defaults of their own
+        setting = silhouettes.LargeSteps(lr=setting.lr, smoothness=setting.smoothness)
     settings = FitSilhouettes(
         config.out,
         render=run.target,
@@ -343,7 +347,7 @@ def views_problem(config: FitSweep, run: Run) -> Problem:
         weights=losses.weights,
         size=losses.size,
         batch=losses.batch,
-        optimizer=run.optimizer,
+        optimizer=setting,
         growth=Fixed(config.level),
         steps=config.steps,
         seed=run.seed,
