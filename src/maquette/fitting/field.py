@@ -51,7 +51,7 @@ class FieldWeights:
     chamfer: float = 1.0
     stray: float = 10.0
     eikonal: float = 0.003
-    field_laplacian: float = 1e-4
+    field_laplacian: float = 5e-4
     sign_change: float = 0.0
 
     def __post_init__(self) -> None:
