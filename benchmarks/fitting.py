@@ -25,7 +25,7 @@ from torch import Tensor
 from maquette import ops
 from maquette.fitting import fit, generator_at, unit_from_target
 from maquette.fitting.measure import measure
-from maquette.fitting.mesh import FitMesh, MeshWeights, goal_of, mesh_terms
+from maquette.fitting.mesh import START, FitMesh, MeshWeights, goal_of, mesh_terms
 from maquette.fitting.moulding import Fixed, Growth, Remeshed, Subdivided, begun, grown
 from maquette.fitting.optimizers import Adam, LargeSteps, Optimizer
 from maquette.io import load
@@ -60,7 +60,7 @@ def moulded(
     unit = unit_from_target(target)
     before = time.process_time()
     goal = goal_of(transform(target, unit), weights, seed=seed)
-    moulding = begun(goal.points, growth, optimizer)
+    moulding = begun(goal.points, growth, optimizer, part=START)
 
     def objective(index: int) -> dict[str, Tensor]:
         grown(moulding, growth, index, steps)

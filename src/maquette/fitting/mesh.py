@@ -51,6 +51,8 @@ PLANES = 2500
 """Vertices that the target's surface is cut into at least, for quadrics along its edges and not at its corners only."""
 
 
+START = 0.4
+"""Part of the target's box that the sphere fills at first; table and chair legs then grow, without webs between."""
 LOST = 1e6
 """Half sides of the target from which a vertex does not come back: areas overflow soon after."""
 
@@ -113,7 +115,7 @@ def fit_mesh(config: FitMesh) -> None:
     goal = goal_of(transform(target, unit), config.weights, seed=config.seed)
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         if record.checkpoint is None:
-            moulding = begun(goal.points, config.growth, config.optimizer)
+            moulding = begun(goal.points, config.growth, config.optimizer, part=START)
         else:
             saved = record.checkpoint.tensors
             moulding = Moulding(saved["vertices"], saved["faces"], config.optimizer)

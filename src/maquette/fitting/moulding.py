@@ -124,12 +124,16 @@ class Moulding:
         self.optimizer.param_groups[0]["lr"] = self.choice.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def begun(points: Float[Tensor, "N 3"], growth: Growth, choice: Optimizer) -> Moulding:
-    """The sphere, translated and scaled to the box of the points."""
+def begun(points: Float[Tensor, "N 3"], growth: Growth, choice: Optimizer, *, part: float = 1.0) -> Moulding:
+    """The sphere, translated and scaled to the box of the points; or to a `part` of it, around the points' mean.
+
+    From within, thin limbs grow out of the body; from without, what lies between them has to be drawn in.
+    """
     sphere = ico_sphere(growth.first if isinstance(growth, Subdivided) else growth.level)
     low, high = points.amin(0), points.amax(0)
-    half = ((high - low) / 2).clamp(min=0.05)
-    return Moulding(sphere.vertices * half + (low + high) / 2, sphere.faces, choice)
+    middle = (low + high) / 2 + (points.mean(0) - (low + high) / 2) * (1 - part)
+    half = part * ((high - low) / 2).clamp(min=0.05)
+    return Moulding(sphere.vertices * half + middle, sphere.faces, choice)
 
 
 def grown(moulding: Moulding, growth: Growth, index: int, steps: int) -> None:
