@@ -25,11 +25,14 @@ from maquette.shapes import (
     face_areas,
     face_normals,
     ico_sphere,
+    is_inside,
     sample,
+    signed_distance,
     torus,
     transform,
     voxelize,
 )
+from maquette.shapes.columns import inside_columns, is_closed
 
 UNIT = torch.eye(4)
 
@@ -247,3 +250,40 @@ def test_empty_voxels_have_no_sides_and_a_batch_is_refused():
     assert cubify(Voxels(torch.zeros(0, 3, 4), UNIT)).faces.shape == (0, 3)
     with pytest.raises(ValueError, match="give one grid"):
         cubify(Voxels(torch.zeros(5, 2, 3, 4), UNIT))
+
+
+@pytest.mark.parametrize("resolution", [7, 16])
+def test_columns_and_winding_numbers_agree_on_what_is_inside_closed_meshes(resolution, generator):
+    overlapping = [cube(), cube().with_vertices(cube().vertices + 0.3)]
+    vertices = torch.cat([part.vertices for part in overlapping])
+    faces = torch.cat([part.faces + 8 * i for i, part in enumerate(overlapping)])
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=generator)).Q
+    for mesh in (torus(1.0, 0.4), Mesh(vertices, faces), Mesh(vertices @ turned, faces), Mesh(vertices, faces.flip(1))):
+        assert is_closed(mesh.faces)
+        cells = (mesh.vertices.double() / 4 + 0.5) * resolution
+        inside, unsure = inside_columns(cells, mesh.faces, (resolution,) * 3)
+        centers = 4 * cell_centers(resolution).double()
+        told = is_inside(mesh, centers.reshape(-1, 3).float()).reshape(inside.shape)
+        beside = signed_distance(mesh, centers.reshape(-1, 3).float()).reshape(inside.shape).abs() > 1e-5
+        assert not unsure.any()
+        assert torch.equal(inside & beside, told & beside)
+        assert inside.any()
+
+
+def test_a_column_through_edges_and_vertices_crosses_a_closed_mesh_as_often_in_as_out():
+    # Corners of the octahedron and its edges lie above cell centres.
+    ends = torch.tensor(
+        [[4.5, 4.5, 8.0], [4.5, 4.5, 1.0], [8.5, 4.5, 4.5], [0.5, 4.5, 4.5], [4.5, 8.5, 4.5], [4.5, 0.5, 4.5]]
+    )
+    faces = torch.tensor([[0, 2, 4], [0, 4, 3], [0, 3, 5], [0, 5, 2], [1, 4, 2], [1, 3, 4], [1, 5, 3], [1, 2, 5]])
+    inside, unsure = inside_columns(ends, faces, (9, 9, 9))
+    assert not unsure.any()
+    # The column through both tips is full between them.
+    assert inside[:, 4, 4].tolist() == [False] + [True] * 7 + [False]
+
+
+def test_a_mesh_is_closed_unless_an_edge_is_left_over():
+    assert is_closed(cube().faces)
+    assert not is_closed(cube().faces[1:])
+    assert not is_closed(torch.cat([cube().faces, cube().faces[:1]]))
+    assert not is_closed(torch.cat([cube().faces[1:], cube().faces[:1].flip(1)]))

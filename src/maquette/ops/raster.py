@@ -131,15 +131,15 @@ def _cross(a: Float[Tensor, "F 3"], b: Float[Tensor, "F 3"]) -> Float[Tensor, "F
     return torch.stack([ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx], -1)
 
 
-def pixels_of(boxes):
-    """Pieces of at most about `PAIRS` pairs (item, y, x) that list every pixel of every box, item by item."""
+def pixels_of(boxes, pairs: int = PAIRS):
+    """Pieces of at most `pairs` pairs (item, y, x) that list every pixel of every box, item by item."""
     x0, x1, y0, y1 = boxes.unbind(-1)
     widths = x1 - x0
     counts = widths * (y1 - y0)
     ends = counts.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, PAIRS):
-        pair = torch.arange(start, min(start + PAIRS, total), device=boxes.device)
+    for start in range(0, total, pairs):
+        pair = torch.arange(start, min(start + pairs, total), device=boxes.device)
         item = torch.searchsorted(ends, pair, right=True)
         within = pair - (ends[item] - counts[item])
         yield item, y0[item] + within // widths[item], x0[item] + within % widths[item]

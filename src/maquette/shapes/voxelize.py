@@ -10,6 +10,8 @@ from torch import Tensor
 
 from maquette import ops, transforms
 from maquette.ops.checks import check_shape
+from maquette.shapes.columns import inside_columns, is_closed
+from maquette.shapes.components import weld
 from maquette.shapes.inside import is_inside
 from maquette.shapes.mesh import Mesh, check
 from maquette.shapes.verbs import bounds
@@ -47,8 +49,8 @@ def voxelize(
     The grid fills the cube that `world_from_grid` takes to the world: by default the smallest one around the middle
     of the mesh's box that holds it. A mesh that stands out of its grid is an error. A surface that runs exactly along
     the common side of two cells touches both. Inside is where the generalised winding number is beyond one half, so
-    meshes may have holes, parts may intersect, and a mesh that is inside out is solid, too. A mesh without faces
-    gives an empty grid. No gradient flows.
+    meshes may have holes, parts may intersect, and a mesh that is inside out is solid, too; for closed meshes it is
+    counted exactly. A mesh without faces gives an empty grid. No gradient flows.
     """
     if resolution < 1:
         raise ValueError(f"voxelize: resolution is {resolution}; give at least one cell")
@@ -78,13 +80,25 @@ def voxelize(
     if not isinstance(filling, Interior):
         touched = ops.touched_cells(in_cells.corners(), (resolution, resolution, resolution))
     if not isinstance(filling, Shell):
-        around = (used / resolution - 0.5).cpu().numpy()
-        in_cube = in_cells.with_vertices(cells / resolution - 0.5)
-        full = solid_cells(
-            lambda centers: is_inside(in_cube, torch.from_numpy(centers)).numpy(), touched.cpu().numpy(), around
-        )
-        touched = torch.from_numpy(full).to(occupancy.device)
+        touched = touched | _inside(in_cells.with_vertices(cells), touched)
     return Voxels(touched.to(occupancy.dtype), box)
+
+
+def _inside(in_cells: Mesh, known: Bool[Tensor, "Z Y X"]) -> Bool[Tensor, "Z Y X"]:
+    """The cells whose centre is inside; those that are `known` to be full may be left out."""
+    joined = weld(Mesh(in_cells.vertices, in_cells.faces))
+    if is_closed(joined.faces):
+        inside, unsure = inside_columns(joined.vertices, joined.faces, (known.shape[0], known.shape[1], known.shape[2]))
+        if not bool(unsure.any()):
+            return inside
+    # A mesh with holes has fractions of a turn: each centre is asked about, 13 times the work at 64 cells a side.
+    resolution = len(known)
+    in_cube = in_cells.with_vertices(in_cells.vertices / resolution - 0.5)
+    around = in_cube.vertices[in_cube.faces.reshape(-1)].cpu().numpy()
+    full = solid_cells(
+        lambda centers: is_inside(in_cube, torch.from_numpy(centers)).numpy(), known.cpu().numpy(), around
+    )
+    return torch.from_numpy(full).to(known.device)
 
 
 def cube_around(mesh: Mesh) -> Float[Tensor, "4 4"]:
