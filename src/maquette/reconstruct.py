@@ -115,7 +115,7 @@ def _reconstruct(
     crop = crop_to_mask(cut, CROP)
     image = crop_to_mask(cut, run.model.picture_size).rgba.permute(2, 0, 1)[None]
     features = run.model.encode(image)
-    predicted = run.model.shapes(features, representation)[0]
+    predicted = run.model.shapes_from_both(features, run.model.encode(image.flip(-1)), representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
     novelty = None if known is None else distance_to_training(features, known)[0]
@@ -224,8 +224,8 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
             records.append(record)
             notes = [f"outside the training categories ({record['novelty']:.2f})"] if card.outside else []
             notes += [f"poor match: silhouettes agree to {record['silhouette_iou']:.0%}"] if card.poor else []
-            notes += [f"left out {result.mask.dropped}"] if result.mask.dropped else []
-            notes += [foreground_in_words(result.mask)] if result.mask.source in GUESSES else []
+            doubtful = result.mask.source in GUESSES or result.mask.dropped or result.mask.remarks
+            notes += [foreground_in_words(result.mask)] if doubtful else []
             print(f"{path} -> {config.out / name}  ({', '.join([card.summary, *notes])})", flush=True)
         if not cards:
             raise ValueError(f"nothing was reconstructed: {_all_failed(failures)}; {config.out} was not written")

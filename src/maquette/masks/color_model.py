@@ -28,7 +28,7 @@ SMOOTHNESS = 2.5
 """Cost of an edge of one pixel where the picture has none, in units of log density."""
 MOST = 5.0
 """A colour says no more than this log ratio for or against the object."""
-CONTRAST = 28.0
+CONTRAST = 20.0
 """Three quarters of the rim of a hole differ by more than this (CIE Lab) from what is seen through it."""
 STEP = 3.0
 """Change of colour a pixel (CIE Lab, after a blur of one pixel) that counts as an edge."""
@@ -119,7 +119,7 @@ def _without_foreign_holes(solid: Bool[np.ndarray, "h w"], lab: Float[np.ndarray
     result = filled.copy()
     for k in range(1, count + 1):
         hole = labels == k
-        if hole.sum() < max(6, 1e-4 * hole.size) or np.median(log_density(lab[hole], nearby)) < usual:
+        if hole.sum() < max(6, 1e-3 * hole.size) or np.median(log_density(lab[hole], nearby)) < usual:
             continue
         rim = ndimage.binary_dilation(hole, iterations=3) & solid
         contrast = np.linalg.norm(lab[rim] - np.median(lab[hole], 0), axis=1)
