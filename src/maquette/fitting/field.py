@@ -129,8 +129,9 @@ def fit_field(config: FitField) -> None:
             record.step(step, field.state(), field.optimizer)
             if record.films(step):
                 record.frame(step, film_picture(field.mesh(), camera))
-        result = transform(present(field.mesh(), config.steps), unit.inverse())
-        scores = measure(result, target, unit, seed=config.seed) | topology(result)
+        surface = present(field.mesh(), config.steps)
+        result = transform(surface, unit.inverse())
+        scores = measure(result, target, unit, seed=config.seed) | topology(surface)
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".glb")
     print(f"{config.out}: {told(scores)}, Euler characteristic {scores['euler_characteristic']}")
 

@@ -40,7 +40,8 @@ class TetrahedralGrid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Corners along Z, Y and X."""
-        return (self.resolution + 1,) * 3
+        side = self.resolution + 1
+        return side, side, side
 
 
 def _odd(order: tuple[int, ...]) -> bool:
