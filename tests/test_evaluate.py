@@ -124,7 +124,7 @@ def test_the_json_says_what_the_numbers_depend_on(evaluated, data):
     assert (scores["data"]["requested"], scores["data"]["evaluated"]) == (4, 4)
     assert scores["training_data"] == {"path": str(data), "objects": 8, "views": 16}
     assert scores["seed"] == 0 and scores["missing"] == []
-    assert scores["methods"]["points"]["own_points"] == [64]
+    assert scores["methods"]["points"]["own_points"] == [128]
 
 
 def test_means_over_categories_and_objects_come_from_the_rows(evaluated):
@@ -275,7 +275,7 @@ def test_protocol_cmu2025_has_its_own_points_and_no_chamfer(run, tmp_path):
     assert scores["protocol"]["name"] == "cmu2025" and scores["protocol"]["points"] == 200
     assert not any("chamfer" in name or name == "iou" for row in evaluation.rows for name in row.scores.values)
     # A cloud is taken as it is, with as many true points.
-    assert {row.scores.truth_points for row in evaluation.rows if row.method == "points"} == {64}
+    assert {row.scores.truth_points for row in evaluation.rows if row.method == "points"} == {128}
     assert {row.scores.truth_points for row in evaluation.rows if row.method == "oracle"} == {200}
 
 

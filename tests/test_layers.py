@@ -25,6 +25,7 @@ LAYERS = (
     "io",
     "masks",
     "checkpoints",
+    "settings",
     "alignment",
     "texturing",
     "page",

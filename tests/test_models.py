@@ -226,3 +226,15 @@ def test_a_run_does_not_need_the_file_that_its_encoder_began_from(tmp_path):
     save_model(model, tmp_path / "run", {})
     published.unlink()
     assert load_run(tmp_path / "run").model.picture_size == model.picture_size
+
+
+def test_a_cloud_seen_in_the_mirror_too_is_the_same_for_the_mirrored_picture_mirrored():
+    model = build(PointsConfig(encoder=SmallEncoder(width=8, features=32, picture_size=32), head=PointsHead(points=50)))
+    images = torch.rand(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features, mirrored = model.eval().encode(images), model.encode(images.flip(-1))
+        here, there = (model.shapes_from_both(*pair, "points") for pair in ((features, mirrored), (mirrored, features)))
+    for a, b in zip(here, there, strict=True):
+        assert isinstance(a, PointCloud) and isinstance(b, PointCloud) and a.points.shape == (100, 3)
+        turned = b.points.roll(50, 0) * torch.tensor([-1.0, 1.0, 1.0])
+        assert torch.equal(a.points, turned)

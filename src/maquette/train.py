@@ -35,7 +35,7 @@ from maquette.models import (
     save_model,
     total_loss,
 )
-from maquette.models.runs import to_json
+from maquette.settings import to_json
 from maquette.version import __version__
 
 NamedModel = (

@@ -39,6 +39,8 @@ class Seen:
     """What the network and the untrained feature make of each object's fixed view."""
 
     features: Float[Tensor, "Q D"]
+    mirrored: Float[Tensor, "Q D"]
+    """Features of the pictures' mirror images."""
     thumbnails: Float[Tensor, "Q E"]
     shown: tuple[bool, ...]
     """False where the picture shows nothing."""
@@ -50,7 +52,7 @@ def look(
 ) -> Seen:
     """Features of the fixed views, cropped as in training. A picture without an object goes in empty."""
     size, device = model.picture_size, next(model.parameters()).device
-    features, small, shown = [], [], []
+    features, mirrored, small, shown = [], [], [], []
     for start in range(0, len(entries), batch):
         pictures = []
         for entry in entries[start : start + batch]:
@@ -61,9 +63,10 @@ def look(
             pictures.append((cropped * 255 + 0.5).floor() / 255)
         images = torch.stack(pictures).permute(0, 3, 1, 2).to(device)
         features.append(model.encode(images))
+        mirrored.append(model.encode(images.flip(-1)))
         small.append(thumbnails(images))
         advance(len(pictures))
-    return Seen(torch.cat(features), torch.cat(small), tuple(shown))
+    return Seen(torch.cat(features), torch.cat(mirrored), torch.cat(small), tuple(shown))
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,9 @@ def score_objects(
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
-        features = seen.features[start : start + 32]
+        both = seen.features[start : start + 32], seen.mirrored[start : start + 32]
         with torch.no_grad():
-            predicted = {name: model.shapes(features, name) for name in model.representations}
+            predicted = {name: model.shapes_from_both(*both, name) for name in model.representations}
         for at, entry in enumerate(entries[start : start + 32], start):
             target = target_of(dataset.truth(entry))
             shown = seen.shown[at]

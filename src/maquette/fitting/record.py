@@ -10,7 +10,6 @@ A fit that ends early, by Ctrl-C or by a loss that is not finite, leaves the las
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from maquette.checkpoints import Checkpoint, load_checkpoint, restore_moments, s
 from maquette.fitting.loop import Step
 from maquette.io import save_video
 from maquette.io.atomic import atomic_path, write_json, write_text
+from maquette.settings import to_json
 
 SAVE_EVERY = 20.0
 """Seconds between checkpoints."""
@@ -166,8 +166,7 @@ def _note(step: Step) -> str:
 def settings_of(config) -> dict:
     """What a resumed fit must share with the one it goes on with, in JSON's types."""
     steering = ("out", "resume", "force")
-    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if name not in steering}
-    return {"kind": type(config).__name__} | values
+    return {name: value for name, value in to_json(config).items() if name not in steering}
 
 
 def film_steps(total: int) -> set[int]:

@@ -14,7 +14,7 @@ from maquette.models.points import PointsDecoder, PointsHead
 from maquette.models.ranges import check_ranges
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
-from maquette.shapes import Shape
+from maquette.shapes import Shape, transform, union
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,10 @@ def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tu
             return "mesh", MeshDecoder(head, features)
 
 
+_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+"""Left and right exchanged: x changes its sign."""
+
+
 class SingleView(nn.Module):
     """Pictures (B, 4, S, S), straight RGBA cropped by `maquette.data.crop`, to shapes in the frame of learning."""
 
@@ -121,6 +125,20 @@ class SingleView(nn.Module):
         if representation not in self.decoders:
             raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
         return list(cast(Decoder, self.decoders[representation]).shapes(features))
+
+    def shapes_from_both(
+        self, features: Float[Tensor, "B D"], mirrored: Float[Tensor, "B D"], representation: str
+    ) -> list[Shape]:
+        """As `shapes`, of pictures that were also seen in the mirror: `mirrored` are the features of `images.flip(-1)`.
+
+        What the mirror shows is the mirrored solid, so there are two answers. Clouds are united: twice the points, and
+        one answer may hold what the other misses. Grids and meshes stay as they are: their averages are no better.
+        """
+        shapes = self.shapes(features, representation)
+        if representation != "points":
+            return shapes
+        others = [transform(shape, _MIRROR) for shape in self.shapes(mirrored, representation)]
+        return [union([shape, other]) for shape, other in zip(shapes, others, strict=True)]
 
     def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
