@@ -14,6 +14,8 @@ from maquette.data.rgbd_files import read_depth
 from maquette.film.options import captioned
 from maquette.film.relative import relative_cameras, relative_transforms
 from maquette.io import load, read_picture, save
+from maquette.rendering import Look
+from maquette.rendering.looks import LARGEST_DISC, centred, picture
 from maquette.shapes import FaceColors, Mesh, PointCloud, Texture, VertexColors, cube, ico_sphere
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -171,6 +173,30 @@ def test_a_point_cloud_is_drawn_but_has_no_wireframe(tmp_path, capsys):
     assert middle(tmp_path / "a.png") == [0.75, 0.75, 0.75, 1.0]
     assert run(tmp_path / "cloud.ply", "--out", tmp_path / "b.png", "output:wireframe") == 2
     assert "a point cloud has no edges" in capsys.readouterr().err
+
+
+def test_discs_shrink_with_the_density_of_a_cloud_and_still_close_its_surface():
+    generator = torch.Generator().manual_seed(0)
+    sizes = []
+    for count in (20_000, 320_000):
+        flat = torch.rand(count, 3, generator=generator) * t(1.0, 1.0, 0.0)
+        whole = centred(PointCloud(flat), "test")
+        sizes.append(whole.disc_radius(Look()))
+        front = orbit(0.0, 0.0, 3.0, focal=300.0, size=(64, 64))
+        # The square is 100 pixels wide, so that all of the picture looks at it.
+        covered = picture(whole, front)[..., 3]
+        assert float(covered.mean()) > 0.99
+        # A circle with six others on average; nine in ten have at least that many, so it is somewhat larger.
+        lone = math.sqrt(6 / (math.pi * count))
+        assert lone <= sizes[-1] <= 1.6 * lone
+    assert sizes[1] < 0.3 * sizes[0]
+    assert centred(PointCloud(torch.rand(50, 3)), "test").disc == LARGEST_DISC
+    assert centred(PointCloud(torch.zeros(50, 3)), "test").disc == LARGEST_DISC
+
+
+def test_a_folder_is_told_from_a_file(tmp_path, capsys):
+    assert run(tmp_path, "--out", tmp_path / "a.png") == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 # Films -----------------------------------------------------------------------------------------------------------

@@ -38,15 +38,15 @@ class LookConfig:
     lamp: Triple | None = None
     """Where a lamp stands, x y z in the file's own world."""
     lamp_intensity: float = 0.6
-    disc: float = 0.02
-    """Radius of a cloud's discs, as a part of the cloud's own."""
+    disc: float | None = None
+    """Radius of a cloud's discs, as a part of the cloud's own; by default its density says, up to 0.02."""
     material: Material = Lambert()
     """Dull, or with highlights."""
 
     def __post_init__(self):
         if self.background != "transparent" and not all(0 <= value <= 1 for value in self.background):
             raise ValueError(f"render: background is {self.background}; three numbers from 0 to 1")
-        if not self.disc > 0:
+        if self.disc is not None and not self.disc > 0:
             raise ValueError(f"render: disc is {self.disc}; give a part of the cloud's radius above 0")
 
     def look(self, whole: Centred) -> Look:

@@ -152,7 +152,7 @@ def camera_of(config: PictureConfig, radius: float) -> AnyCamera:
 
 
 def _rendering(whole: Centred, camera: AnyCamera, look: Look) -> Rendering:
-    return render(whole.shape, camera, lights=look.lights, smooth=look.smooth, radius=look.disc * whole.radius)
+    return render(whole.shape, camera, lights=look.lights, smooth=look.smooth, radius=whole.disc_radius(look))
 
 
 def _lines(whole: Centred, camera: AnyCamera, look: Look, lines: Wireframe) -> Float[Tensor, "H W 4"]:

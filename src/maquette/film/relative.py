@@ -5,7 +5,7 @@ needs care, and how these rigid maps follow from it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from maquette import transforms
 from maquette.camera import Camera, focal_from_fov, orbit, relative
 from maquette.film.options import PICTURES, SMALLEST, LookConfig, captioned, check_file, refuse_existing
 from maquette.io import load, write_picture
-from maquette.rendering.looks import Centred, centred, over, picture
+from maquette.rendering.looks import centred, over, picture
 from maquette.shapes import Voxels, transform
 
 FOV = math.radians(60)
@@ -85,7 +85,7 @@ def draw_relative(config: RelativeConfig) -> None:
     # About the world's origin, as the exercise has it, not about the middle of the bounds.
     in_place = transform(whole.shape, transforms.scale_translate(1.0, whole.middle))
     assert not isinstance(in_place, Voxels)
-    here = Centred(in_place, whole.radius, torch.zeros_like(whole.middle))
+    here = replace(whole, shape=in_place, middle=torch.zeros_like(whole.middle))
     reach = whole.radius + float(whole.middle.norm())
     distance = ROOM * reach / math.sin(FOV / 2) if config.distance is None else config.distance
     background = config.look.background

@@ -45,6 +45,8 @@ def load(path: str | Path) -> Shape:
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; give a file in it")
     if reader is None:
         raise ValueError(f"load: no reader for {path.suffix!r} ({path}); known are {' '.join(_READERS)}")
     # Numbers that float32 cannot hold become infinite without a word from NumPy; `check_finite` names them.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maquette import transforms
 from maquette.camera import AnyCamera, Camera
+from maquette.ops import nearest
 from maquette.rendering.lights import STUDIO, Lambert, Light, Material
 from maquette.rendering.verbs import WHITE, antialiased, render
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, bounds, to_mesh, transform
@@ -18,6 +19,8 @@ FOV = math.radians(35)
 MARGIN = 1.08
 """Room around the shape, as a factor of its radius."""
 OVERSAMPLING = 2
+LARGEST_DISC = 0.02
+"""Part of a cloud's radius: discs of sparse clouds stay apart."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Look:
     """sRGB 0..1, of films."""
     smooth: bool = False
     """Shade meshes with vertex normals."""
-    disc: float = 0.02
-    """Radius of a cloud's discs, as a part of the cloud's own."""
+    disc: float | None = None
+    """Radius of a cloud's discs, as a part of the cloud's own; by default its density says, up to 0.02."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Centred:
     """Of the smallest sphere about the origin that holds it, in world units; above 0."""
     middle: Float[Tensor, "3"]
     """Where the origin lies in the world of the shape that was given."""
+    disc: float = LARGEST_DISC
+    """Radius that suits the density of a cloud, as a part of `radius`."""
+
+    def disc_radius(self, look: Look) -> float:
+        """Of a cloud's discs, in world units."""
+        return self.radius * (self.disc if look.disc is None else look.disc)
 
 
 def centred(shape: Shape, name: str) -> Centred:
@@ -56,9 +65,25 @@ def centred(shape: Shape, name: str) -> Centred:
     moved = transform(shape, transforms.scale_translate(1.0, -middle))
     match moved:
         case Mesh(points) | PointCloud(points):
-            return Centred(moved, max(float(points.detach().norm(dim=-1).max()), 1e-12), middle)
+            radius = max(float(points.detach().norm(dim=-1).max()), 1e-12)
+            disc = covering_disc(points.detach()) / radius if isinstance(moved, PointCloud) else LARGEST_DISC
+            return Centred(moved, radius, middle, min(disc, LARGEST_DISC))
         case Voxels():
             raise AssertionError("voxels became a mesh above")
+
+
+def covering_disc(points: Float[Tensor, "N 3"]) -> float:
+    """A radius at which discs close the surface that the points lie on, in world units; inf for less than 7 points.
+
+    Nine in ten points have six others within it: of points strewn at random over a surface with that density, discs
+    miss exp(-6) of it. Looked at for a thousand points of the cloud; copies of one place count as neighbours.
+    """
+    if len(points) < 7:
+        return math.inf
+    some = points[:: max(1, len(points) // 1000)]
+    sixth = points[nearest(some, points, 7)[:, -1]]
+    distance = float((sixth - some).norm(dim=-1).quantile(0.9))
+    return distance if distance > 0 else math.inf
 
 
 def fitting_distance(radius: float, fov: float = FOV) -> float:
@@ -76,7 +101,7 @@ def picture(whole: Centred, camera: AnyCamera, look: Look = Look()) -> Float[Ten
         material=look.material,
         background=(0.0, 0.0, 0.0),
         smooth=look.smooth,
-        radius=look.disc * whole.radius,
+        radius=whole.disc_radius(look),
     )
     return antialiased(seen, OVERSAMPLING)
 
