@@ -35,7 +35,7 @@ class Recipe:
     """Folder of the finished weights."""
     objects: int = 16_000
     views: int = 6
-    steps: int = 5_200
+    steps: int = 6_800
     batch: int = 64
     device: str = "cpu"
     """A torch device: cpu, cuda."""
