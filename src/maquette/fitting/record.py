@@ -63,9 +63,10 @@ class Record:
 
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "frames").mkdir(exist_ok=True)
-        if self.checkpoint is None:
-            for left in (self.out / "frames").glob("*.png"):
+        for left in (self.out / "frames").glob("*.png"):
+            if self.checkpoint is None or left.name.startswith("."):  # half a frame, left by a kill
                 left.unlink()
+        if self.checkpoint is None:
             (self.out / STATE).unlink(missing_ok=True)
             write_json(self.out / "config.json", self.settings)
         self._cut_metrics()
