@@ -77,7 +77,7 @@ def fit_voxels(config: FitVoxels) -> None:
             if record.films(step):
                 record.frame(step, beside(film_picture(grid(), camera), shown))
         result = transform(grid(), unit.inverse())
-        iou = float(voxel_iou(result.occupancy >= 0.5, wanted.occupancy >= 0.5))
+        iou = float(voxel_iou(grid().occupancy >= 0.5, wanted.occupancy >= 0.5))
         scores = {"iou": iou, "resolution": list(wanted.occupancy.shape)} | measure(
             result, target, unit, seed=config.seed
         )
