@@ -140,7 +140,7 @@ def read_intrinsics(path: str | Path) -> tuple[Float[Tensor, "3 3"], tuple[int, 
 def _views_folder(given: Path) -> Path:
     """The folder itself, or its only subfolder that has depth/ and colours."""
     if not given.is_dir():
-        raise FileNotFoundError(f"{given}: there is no such folder")
+        raise FileNotFoundError(f"{given}: there is no such folder; give one with color/ and depth/, or a views .npz")
 
     def has_views(folder: Path) -> bool:
         return (folder / "depth").is_dir() and any((folder / name).is_dir() for name in COLOR_FOLDERS)
