@@ -75,6 +75,7 @@ def test_depth_pictures_from_all_sides_become_one_cloud(run, tmp_path):
     assert said.startswith(f"{len(load(tmp_path / 'chair_cloud.ply').points)} points")
 
 
+@pytest.mark.slow
 def test_random_points_learn_pictures(run):
     losses = [float(line.rsplit("loss ", 1)[1]) for line in run("11").splitlines()]
     assert losses[-1] < losses[0] / 20

@@ -157,6 +157,7 @@ def bumpy(level: int) -> Mesh:
     return Mesh(sphere.vertices * ELLIPSOID * bumps, sphere.faces)
 
 
+@pytest.mark.slow
 def test_a_camera_that_stands_wrong_is_found_again(tmp_path):
     """One of ten stands 0.13 units aside, which moves its picture by nearly 2 pixels."""
     views = render_views(bumpy(3), Fibonacci(views=10), 40)
@@ -212,7 +213,7 @@ def striped() -> Mesh:
     return mesh.with_appearance(VertexColors((mesh.vertices / ELLIPSOID + 1) / 2))
 
 
-@pytest.mark.parametrize("choice", [ColoredVertices(), Textured(size=128)])
+@pytest.mark.parametrize("choice", [ColoredVertices(), pytest.param(Textured(size=128), marks=pytest.mark.slow)])
 def test_colours_come_back_from_the_views(choice):
     views = render_views(striped(), Fibonacci(views=12), 48)
     unseen = render_views(striped(), Fibonacci(views=5, turn_deg=60.0), 48)

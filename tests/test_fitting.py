@@ -143,7 +143,13 @@ def undisturbed(tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(signal.SIGKILL, id="killed"),
+        pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.slow),
+    ],
+)
 def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending, undisturbed, tmp_path):
     out = tmp_path / "fit"
     with subprocess.Popen(run(out, "new", 0.02), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:

@@ -128,7 +128,7 @@ def test_points_are_saved_as_points(run, tmp_path):
     assert command(tmp_path / "disc.png", "--out", tmp_path / "out", "--run", run, "--as", "points") == 0
     cloud = load(tmp_path / "out" / "disc" / "points.ply")
     assert isinstance(cloud, PointCloud)
-    assert cloud.points.shape == (256, 3)
+    assert cloud.points.shape == (512, 3)
 
 
 def test_bad_pictures_are_named_and_the_others_done(run, photos, tmp_path, capsys):
