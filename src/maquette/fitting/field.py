@@ -13,11 +13,11 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.fitting.film import film_camera, film_picture
+from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.growing_field import Box, GrowingField, Start, refined_at, started
 from maquette.fitting.loop import fit, generator_at
-from maquette.fitting.measure import measure, told
+from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
 from maquette.losses.field import eikonal, field_laplacian, sign_change
@@ -105,7 +105,8 @@ class FitField:
 def fit_field(config: FitField) -> None:
     target = load(config.target)
     unit = unit_from_target(target)
-    goal = outer_points(transform(target, unit), seed=config.seed)
+    wanted = transform(target, unit)
+    goal = outer_points(wanted, seed=config.seed)
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         if record.checkpoint is None:
             half = goal.points.abs().amax(0)
@@ -125,15 +126,16 @@ def fit_field(config: FitField) -> None:
             return attracting | field_terms(field, config.weights)
 
         camera = film_camera()
+        shown = film_picture(wanted, camera)
         for step in fit(objective, field.optimizer, config.steps, start=record.start):
             record.step(step, field.state(), field.optimizer)
             if record.films(step):
-                record.frame(step, film_picture(field.mesh(), camera))
+                record.frame(step, beside(film_picture(field.mesh(), camera), shown))
         surface = present(field.mesh(), config.steps)
         result = transform(surface, unit.inverse())
         scores = measure(result, target, unit, seed=config.seed) | topology(surface)
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".glb")
-    print(f"{config.out}: {told(scores)}, Euler characteristic {scores['euler_characteristic']}")
+    print(f"{config.out}: Euler characteristic {scores['euler_characteristic']}\n{table(scores)}")
 
 
 def outer_points(target: Shape, *, seed: int = 0) -> PointCloud:

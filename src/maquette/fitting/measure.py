@@ -37,14 +37,6 @@ def measure(result: Shape, target: Shape, unit_from_target: Float[Tensor, "4 4"]
     return scores
 
 
-def told(scores: dict) -> str:
-    """The scores in a few words."""
-    return (
-        f"chamfer {scores['chamfer']:.3g} (target with itself {scores['target_chamfer']:.3g}), "
-        f"F@{THRESHOLD:g} {scores['f_score']:.1f} ({scores['target_f_score']:.1f})"
-    )
-
-
 def table(scores: dict) -> str:
     """The scores as a small table, each beside what the target scores with itself where that is known."""
     named = {

@@ -12,10 +12,10 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.fitting.film import film_camera, film_picture
+from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
-from maquette.fitting.measure import measure, told
+from maquette.fitting.measure import measure, table
 from maquette.fitting.moulding import Fixed, Growth, Moulding, begun, grown
 from maquette.fitting.optimizers import Adam, Optimizer, checked
 from maquette.fitting.record import Record, settings_of
@@ -112,7 +112,8 @@ class FitMesh:
 def fit_mesh(config: FitMesh) -> None:
     target = load(config.target)
     unit = unit_from_target(target)
-    goal = goal_of(transform(target, unit), config.weights, seed=config.seed)
+    wanted = transform(target, unit)
+    goal = goal_of(wanted, config.weights, seed=config.seed)
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         if record.checkpoint is None:
             moulding = begun(goal.points, config.growth, config.optimizer, part=START)
@@ -128,14 +129,15 @@ def fit_mesh(config: FitMesh) -> None:
             return mesh_terms(moulding, goal, config.weights, samples=config.samples, generator=draws)
 
         camera = film_camera()
+        shown = film_picture(wanted, camera)
         for step in fit(objective, moulding.optimizer, config.steps, start=record.start):
             record.step(step, moulding.state(), moulding.optimizer)
             if record.films(step):
-                record.frame(step, film_picture(moulding.mesh(), camera))
+                record.frame(step, beside(film_picture(moulding.mesh(), camera), shown))
         result = transform(moulding.mesh(), unit.inverse())
         scores = measure(result, target, unit, seed=config.seed)
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".glb")
-    print(f"{config.out}: {told(scores)}")
+    print(f"{config.out}\n{table(scores)}")
 
 
 @dataclass(frozen=True)
