@@ -294,7 +294,7 @@ def spoilt(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("rgb", None, "holds no rgb; RGB-D views are rgb, mask, depth, R, T, focal, principal"),
+        ("rgb", None, "holds no rgb; it should hold rgb, mask, depth, R, T, focal, principal"),
         (
             "rgb",
             np.zeros((1, 5, 16, 3), np.uint8),

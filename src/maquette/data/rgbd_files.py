@@ -6,8 +6,6 @@ Both give views in the file's own world. `docs/files.md` tells the layout of bot
 import io
 import json
 import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from maquette.camera import Camera
 from maquette.conventions import camera_from_opencv, camera_from_pytorch3d, pytorch3d_from_camera
 from maquette.data.rgbd import RGBD
 from maquette.io import read_picture, write_bytes
+from maquette.io.archive import read_archive
 from maquette.io.pictures import LARGEST
 from maquette.io.references import read_file
 
@@ -280,37 +279,10 @@ def load_rgbd_archive(path: str | Path) -> RGBD:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the archive, sizes checked from their headers before memory is taken."""
-    arrays = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(read_file(path))) as archive:
-            for name, axes in _AXES.items():
-                if f"{name}.npy" not in archive.namelist():
-                    raise OSError(f"{path}: holds no {name}; RGB-D views are {', '.join(_AXES)}")
-                with archive.open(f"{name}.npy") as file:
-                    version = np.lib.format.read_magic(file)
-                    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-                    shape, _, dtype = read_header(file)
-                if dtype.kind not in "fbiu" or dtype.itemsize > 8:
-                    raise OSError(f"{path}: {name} holds {dtype}, not numbers")
-                if len(shape) not in (axes, axes - 1):
-                    raise OSError(f"{path}: {name} has shape {shape}; it has {axes} axes, or {axes - 1} for one view")
-                if math.prod(shape) > 3 * LARGEST:
-                    raise OSError(
-                        f"{path}: {name} has shape {shape}; at most {LARGEST // 1_000_000} million pixels are read"
-                    )
-                with archive.open(f"{name}.npy") as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        AttributeError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-    ) as error:
-        raise OSError(f"{path}: not a NumPy archive or broken: {' '.join(str(error).split())[:120]}") from error
+    """The arrays of the archive, with the number of axes they should have."""
+    arrays = read_archive(path, dict.fromkeys(_AXES, 3 * LARGEST))
+    for name, axes in _AXES.items():
+        shape = arrays[name].shape
+        if len(shape) not in (axes, axes - 1):
+            raise OSError(f"{path}: {name} has shape {shape}; it has {axes} axes, or {axes - 1} for one view")
     return arrays

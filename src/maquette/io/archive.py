@@ -1,0 +1,59 @@
+"""Arrays of a NumPy archive (.npz) from anybody: sizes are checked before memory is taken, nothing is unpickled."""
+
+import io
+import math
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from maquette.io.references import read_file
+
+
+def read_archive(path: Path, most: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The arrays named in `most`, each of at most so many numbers; OSError where one is missing, larger or broken.
+
+    An archive may unpack to a thousand times its size: what is too large is refused from its header.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_file(path))) as archive, warnings.catch_warnings():
+            # NumPy mends headers of old versions, and warns; a header that needs mending is a broken one here.
+            warnings.simplefilter("error")
+            for name, limit in most.items():
+                if f"{name}.npy" not in archive.namelist():
+                    raise OSError(f"{path}: holds no {name}; it should hold {', '.join(most)}")
+                with archive.open(f"{name}.npy") as file:
+                    version = np.lib.format.read_magic(file)
+                    first = version == (1, 0)
+                    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read(file)
+                if dtype.kind not in "fbiu" or dtype.itemsize > 8:
+                    raise OSError(f"{path}: {name} holds {dtype}, not numbers")
+                count = math.prod(shape)
+                if len(shape) > 8 or count > limit:
+                    raise OSError(f"{path}: {name} has shape {shape}; at most {limit:,} values are read")
+                size = archive.getinfo(f"{name}.npy").file_size
+                if count * dtype.itemsize > size:
+                    raise OSError(f"{path}: truncated: {name} has shape {shape} of {dtype}, but {size} bytes")
+                with archive.open(f"{name}.npy") as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        UserWarning,
+        RuntimeWarning,
+        tokenize.TokenError,
+    ) as error:
+        raise OSError(f"{path}: not a NumPy archive or broken: {' '.join(str(error).split())[:120]}") from error
+    return arrays
