@@ -14,7 +14,7 @@ from maquette.models.points import PointsDecoder, PointsHead
 from maquette.models.ranges import check_ranges
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
-from maquette.shapes import Shape, transform, union
+from maquette.shapes import PointCloud, Shape, transform, union
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class SingleView(nn.Module):
         shapes = self.shapes(features, representation)
         if representation != "points":
             return shapes
-        others = [transform(shape, _MIRROR) for shape in self.shapes(mirrored, representation)]
-        return [union([shape, other]) for shape, other in zip(shapes, others, strict=True)]
+        others = (transform(shape, _MIRROR) for shape in self.shapes(mirrored, representation))
+        return [union([cast(PointCloud, shape) for shape in pair]) for pair in zip(shapes, others, strict=True)]
 
     def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
