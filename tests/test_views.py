@@ -147,6 +147,15 @@ def test_a_coloured_map_of_labels_is_refused(tmp_path, views):
         load_views(tmp_path, Fibonacci(views=11))
 
 
+def test_a_mask_is_not_guessed_where_the_background_is_not_plain(tmp_path, views):
+    write_masks(tmp_path, views)
+    picture = torch.rand(SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0)) * 0.5
+    picture[10:30, 10:30] = torch.tensor([1.0, 0.9, 0.0])  # the colour model finds it
+    write_picture(picture, tmp_path / "4.png")
+    with pytest.raises(ValueError, match=r"4\.png: no mask beside it, and .*no plain background"):
+        load_views(tmp_path, Fibonacci(views=11))
+
+
 def test_views_without_cameras_are_told_so(tmp_path, views):
     write_masks(tmp_path, views)
     with pytest.raises(FileNotFoundError, match="views without cameras"):

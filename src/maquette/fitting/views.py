@@ -19,7 +19,7 @@ from maquette import transforms
 from maquette.camera import Camera, focal_from_fov, orbit
 from maquette.conventions import camera_from_opengl, moved, y_up_from_z_up
 from maquette.io import read_picture
-from maquette.masks import foreground, mask_of_values
+from maquette.masks import PlainBackground, foreground, mask_of_values
 from maquette.rendering import Ambient, render
 from maquette.shapes import Mesh
 
@@ -247,7 +247,7 @@ def _mask_and_colors(path: Path, folder: Path, mask_path: Path | None) -> tuple[
                 f"its picture {path} {alpha.shape[1]} x {alpha.shape[0]}"
             )
         return mask, rgb
-    if bool((alpha < 1).any()):
+    if bool((alpha < 0.5).any()):
         mask = alpha >= 0.5
         if not bool(mask.any()):
             raise ValueError(f"{path}: the picture is transparent everywhere; there is no object in it")
@@ -262,9 +262,10 @@ def _mask_and_colors(path: Path, folder: Path, mask_path: Path | None) -> tuple[
             "write 0 outside the object and 255 on it, as PNG"
         )
     try:
-        return foreground(rgba).pixels, rgb
+        # No guesses: a wrong mask among many views spoils the fit and nobody looks at it.
+        return foreground(rgba, PlainBackground()).pixels, rgb
     except ValueError as error:
-        raise ValueError(f"{path}: no mask beside it, and {error}") from error
+        raise ValueError(f"{path}: no mask beside it, and {str(error).removeprefix('foreground: ')}") from error
 
 
 def _mask_beside(rgba: Float[Tensor, "H W 4"], path: Path) -> Bool[Tensor, "H W"]:
