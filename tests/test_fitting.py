@@ -331,3 +331,11 @@ def test_scores_stand_beside_those_of_the_target_with_itself():
     rows = table(scores | {"iou": 0.5}).splitlines()
     assert rows[0].split() == ["result", "target", "with", "itself"]
     assert [row.split("  ")[0] for row in rows[1:]] == ["chamfer", "F@0.02", "normal consistency", "IoU"]
+
+
+def test_a_new_fit_in_an_old_folder_leaves_no_old_results_beside_its_settings(tmp_path):
+    for name in ("result.glb", "results.json", "moulding.gif", "state.safetensors"):
+        (tmp_path / name).write_text("old")
+    with Record(tmp_path, {}, 10, force=True):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "frames", "metrics.jsonl"]

@@ -67,7 +67,11 @@ class Record:
             if self.checkpoint is None or left.name.startswith("."):  # half a frame, left by a kill
                 left.unlink()
         if self.checkpoint is None:
-            (self.out / STATE).unlink(missing_ok=True)
+            # Results of an earlier fit must not stand beside the settings of this one.
+            for old in (STATE, "results.json", "moulding.gif", "curves.png"):
+                (self.out / old).unlink(missing_ok=True)
+            for old in self.out.glob("result.*"):
+                old.unlink()
             write_json(self.out / "config.json", self.settings)
         self._cut_metrics()
         self.metrics = open(self.out / "metrics.jsonl", "a", encoding="utf-8")
