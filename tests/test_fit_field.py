@@ -60,7 +60,7 @@ def test_a_ball_becomes_a_torus_in_the_frame_of_its_target(ring, tmp_path):
         assert ours == pytest.approx(theirs, abs=3.5)  # a cell is 3.2 wide
 
 
-@pytest.mark.parametrize("stopped", [4, 8])
+@pytest.mark.parametrize("stopped", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_stopped_fit_goes_on_as_it_would_have(ring, tmp_path, monkeypatch, stopped):
     """Before the grid becomes finer, in step 5, and after."""
     config = small(ring, tmp_path / "whole", steps=10)

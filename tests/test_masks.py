@@ -284,6 +284,7 @@ def test_a_missing_library_is_one_line_that_says_what_to_install(monkeypatch):
 
 
 def test_a_segmenter_that_is_not_here_is_refused_at_once_without_a_network():
+    pytest.importorskip("huggingface_hub", reason="the extra `segment` is not installed")
     with pytest.raises(OSError, match=r"^nobody/nothing: the segmenter is not on this machine"):
         weights_folder("nobody/nothing", "main")
 
