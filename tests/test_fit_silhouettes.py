@@ -111,6 +111,7 @@ def test_every_kind_of_edge_brings_the_outlines_nearer(tmp_path, edges):
     assert float(view_ious(task.mesh(), task.views()).mean()) > float(before) + 0.1
 
 
+@pytest.mark.slow
 def test_a_stopped_fit_goes_on_with_the_losses_it_would_have_had(tmp_path, target, monkeypatch):
     """Across a change of level, with cameras that move: their moments and the draws of views go on, too."""
     whole = small(

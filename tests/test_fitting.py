@@ -167,6 +167,7 @@ def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending
     assert not (out / "frames").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_fit_resumes_to_itself(undisturbed, tmp_path):
     out = tmp_path / "fit"
     shutil.copytree(undisturbed, out)
