@@ -48,6 +48,7 @@ def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_ball_becomes_a_torus_in_the_frame_of_its_target(ring, tmp_path):
     fit_field(small(ring, tmp_path / "out", resolutions=(12, 24), steps=120, samples=1000, lr=0.2))
     scores = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -60,7 +61,8 @@ def test_a_ball_becomes_a_torus_in_the_frame_of_its_target(ring, tmp_path):
         assert ours == pytest.approx(theirs, abs=3.5)  # a cell is 3.2 wide
 
 
-@pytest.mark.parametrize("stopped", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [4, 8])
 def test_a_stopped_fit_goes_on_as_it_would_have(ring, tmp_path, monkeypatch, stopped):
     """Before the grid becomes finer, in step 5, and after."""
     config = small(ring, tmp_path / "whole", steps=10)
