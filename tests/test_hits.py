@@ -101,7 +101,10 @@ def test_of_faces_met_at_once_the_lowest_counts():
     twice = mesh.faces.repeat(2, 1)
     origins = torch.tensor([[0.3, 0.1, 5.0], [1.0, 1.0, 5.0], [0.0, 0.0, 5.0]])
     faces = ray_hits(origins, torch.tensor([[0.0, 0, -1]]).expand(3, 3), mesh.vertices, twice)
-    touches = lambda f, p: bool((mesh.corners()[f, :, :2].sub(p[:2]).abs().sum(-1) == 0).any())  # noqa: E731
+
+    def touches(f, p):
+        return bool((mesh.corners()[f, :, :2].sub(p[:2]).abs().sum(-1) == 0).any())
+
     assert faces[0].item() in (10, 11)
     assert faces[1].item() == min(f for f in (10, 11) if touches(f, origins[1]))
     assert faces[2].item() == 10  # on the diagonal of the side +z
