@@ -180,7 +180,7 @@ def test_retrieval_searches_all_views_of_all_objects(data, run):
     pictures = torch.from_numpy(np.array(training.views)).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
         found = baselines.retrieve(
-            model, training, model.encode(pictures), baselines.thumbnails(pictures), lambda done: None, batch=5
+            model, training, model.encode(pictures).code, baselines.thumbnails(pictures), lambda done: None, batch=5
         )
     expected = torch.arange(len(training.views)) // 2
     assert torch.equal(found.thumbnail, expected)

@@ -1,6 +1,7 @@
 """Single-view networks: shapes out, independence of the batch, weights from files."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 
 from maquette.data.targets import Targets
 from maquette.models import (
+    Features,
     MeshConfig,
     PointsConfig,
     Resnet18Encoder,
@@ -35,6 +37,8 @@ def targets_of(count: int, generator: torch.Generator) -> Targets:
     return Targets(
         torch.rand(count, 60, 3, generator=generator) - 0.5,
         (torch.rand(count, 32, 32, 32, generator=generator) > 0.9).float(),
+        torch.rand(count, 40, 3, generator=generator) - 0.5,
+        (torch.rand(count, 40, generator=generator) > 0.5).float(),
         torch.zeros(count),
         torch.zeros(count),
         torch.ones(count),
@@ -71,12 +75,12 @@ def test_colours_under_a_transparent_pixel_do_not_matter():
     image[:, 3, :, :16] = 0
     other = image.clone()
     other[:, :3, :, :16] = 0.9
-    torch.testing.assert_close(model.encode(image), model.encode(other))
+    torch.testing.assert_close(model.encode(image).code, model.encode(other).code)
 
 
 def test_shifting_the_level_makes_it_a_half():
     model = build(VoxelsConfig(SMALL, VoxelsHead(hidden=8, channels=8))).eval()
-    features = torch.rand(1, 16)
+    features = Features(torch.rand(1, 16))
     before = model.shapes(features, "voxels")[0].occupancy
     decoder = model.decoders["voxels"]
     decoder.shift_level(0.6)
@@ -89,7 +93,7 @@ def test_a_single_head_knows_only_its_representation():
     model = build(PointsConfig(SMALL, PointsHead(points=50)))
     assert model.representations == ("points",)
     with pytest.raises(ValueError, match="predicts points, not 'mesh'"):
-        model.shapes(torch.zeros(1, 16), "mesh")
+        model.shapes(Features(torch.zeros(1, 16)), "mesh")
 
 
 def test_every_term_sends_a_gradient_to_the_encoder(generator):
@@ -105,15 +109,8 @@ def test_every_term_sends_a_gradient_to_the_encoder(generator):
 def test_cameras_that_are_not_known_teach_nothing(generator):
     decoder = ViewpointDecoder(8)
     targets = targets_of(2, generator)
-    unknown = Targets(
-        targets.points,
-        targets.voxels,
-        targets.azimuth,
-        targets.elevation,
-        targets.distance,
-        torch.tensor([True, False]),
-    )
-    features = torch.rand(2, 8)
+    unknown = replace(targets, has_camera=torch.tensor([True, False]))
+    features = Features(torch.rand(2, 8))
     first = decoder.loss(features[:1], targets.first(1))["viewpoint"]
     torch.testing.assert_close(decoder.loss(features, unknown)["viewpoint"], first)
 
@@ -126,7 +123,7 @@ def test_a_saved_network_predicts_the_same_when_it_is_loaded(tmp_path):
         assert run.model.config == config
         assert run.settings["step"] == 3
         images = torch.rand(2, 4, 32, 32)
-        torch.testing.assert_close(run.model.encode(images), model.encode(images), rtol=0, atol=0)
+        torch.testing.assert_close(run.model.encode(images).code, model.encode(images).code, rtol=0, atol=0)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
@@ -202,7 +199,7 @@ def test_published_resnet18_weights_are_read_by_name(tmp_path, suffix):
         save_file(tensors, path)
     network = ResNet18(Resnet18Encoder(weights=path)).eval()
     image = torch.rand(1, 4, 64, 64)
-    torch.testing.assert_close(network(image), source(image))
+    torch.testing.assert_close(network(image).code, source(image).code)
 
 
 def test_weights_that_are_not_resnet18_are_refused(tmp_path):

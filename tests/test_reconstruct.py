@@ -303,7 +303,7 @@ def test_pictures_unlike_the_training_pictures_are_outside(run, generator):
 
 
 def test_the_command_says_what_is_outside(run, photos, tmp_path, capsys):
-    length = load_run(run).model.encode(torch.zeros(1, 4, 64, 64)).shape[1]
+    length = load_run(run).model.encode(torch.zeros(1, 4, 64, 64)).code.shape[1]
     noise = torch.randn(64, length)
     save_features(training_features(noise, noise), run)
     try:

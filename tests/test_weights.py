@@ -41,7 +41,7 @@ def test_the_recipe_bundles_a_run(tmp_path):
     assert known is not None and len(known.features) == 10
     images = torch.rand(2, 4, 32, 32)
     # 16-bit floats keep eleven bits: a relative error of 2^-11 a weight.
-    exact, stored = (load_run(Path(folder)).model.encode(images) for folder in (run, out))
+    exact, stored = (load_run(Path(folder)).model.encode(images).code for folder in (run, out))
     torch.testing.assert_close(stored, exact, rtol=0.02, atol=0.02 * float(exact.detach().abs().max()))
 
 

@@ -118,7 +118,7 @@ def _reconstruct(
     predicted = run.model.shapes_from_both(features, run.model.encode(image.flip(-1)), representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
-    novelty = None if known is None else distance_to_training(features, known)[0]
+    novelty = None if known is None else distance_to_training(features.code, known)[0]
 
     if isinstance(predicted, PointCloud):
         camera = aligned_camera(predicted.points, viewpoint, _box(crop), size=(CROP, CROP))

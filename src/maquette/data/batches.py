@@ -13,6 +13,8 @@ from maquette.data.targets import Targets
 
 SAMPLED = 2048
 """Truth points a step and object."""
+ASKED = 1024
+"""Queries a step and object."""
 
 
 def generator_of(seed: int, step: int) -> np.random.Generator:
@@ -35,16 +37,18 @@ def training_batch(data: Pack, size: int, seed: int, step: int) -> tuple[Float[T
     views = first + (rng.random(size) * (last - first)).astype(np.int64)
     points = data.points[objects][:, rng.permutation(data.points.shape[1])[:SAMPLED]].astype(np.float32)
     voxels = data.unpacked_voxels(objects)
+    places, inside = balanced(data, objects, rng)
     cameras = data.cameras[views].copy()
     images = data.views[views]
     mirrored = rng.random(size) < 0.5
     # The mirror image of a picture shows the mirror image of the solid, from the opposite azimuth.
     images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
     points[mirrored, :, 0] *= -1
+    places[mirrored, :, 0] *= -1
     voxels[mirrored] = voxels[mirrored][..., ::-1]
     cameras[mirrored, 0] *= -1
     pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
-    return _jitter(pictures, rng), _targets(points, voxels, cameras, rng)
+    return _jitter(pictures, rng), _targets(points, voxels, places, inside, cameras, rng)
 
 
 def fixed_batch(data: Pack, views: Int[np.ndarray, " B"]) -> tuple[Float[Tensor, "B 4 S S"], Targets]:
@@ -52,10 +56,38 @@ def fixed_batch(data: Pack, views: Int[np.ndarray, " B"]) -> tuple[Float[Tensor,
     objects = np.searchsorted(data.first_view, views, side="right") - 1
     points = data.points[objects][:, :SAMPLED].astype(np.float32)
     pictures = torch.from_numpy(data.views[views]).permute(0, 3, 1, 2).to(torch.float32) / 255
-    return pictures, _targets(points, data.unpacked_voxels(objects), data.cameras[views], np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    places, inside = balanced(data, objects, rng)
+    return pictures, _targets(points, data.unpacked_voxels(objects), places, inside, data.cameras[views], rng)
 
 
-def _targets(points: np.ndarray, voxels: np.ndarray, cameras: np.ndarray, rng: np.random.Generator) -> Targets:
+def balanced(
+    data: Pack, objects: Int[np.ndarray, " B"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "B Q 3"], Float[np.ndarray, "B Q"]]:
+    """`ASKED` of each object's places, half of them inside and half outside; some repeat where a half has too few.
+
+    Of places drawn all over the cube most are outside, and a network that says so would be right nearly always.
+    """
+    places = data.places[objects].astype(np.float32)
+    inside = np.unpackbits(data.inside[objects], axis=-1).astype(bool)
+    # A random order with the wanted kind first, then cut: draws without repetition as far as they go.
+    chosen = []
+    for kind in (inside, ~inside):
+        order = np.argsort(np.where(kind, rng.random(kind.shape), 2.0), axis=1)
+        have = np.maximum(kind.sum(1), 1)
+        chosen.append(np.take_along_axis(order, np.arange(ASKED // 2)[None] % have[:, None], axis=1))
+    index = np.concatenate(chosen, 1)
+    return np.take_along_axis(places, index[..., None], 1), np.take_along_axis(inside, index, 1).astype(np.float32)
+
+
+def _targets(
+    points: np.ndarray,
+    voxels: np.ndarray,
+    places: np.ndarray,
+    inside: np.ndarray,
+    cameras: np.ndarray,
+    rng: np.random.Generator,
+) -> Targets:
     known = np.isfinite(cameras).all(-1)
     azimuth, elevation, distance = torch.from_numpy(np.where(known[:, None], cameras, 1.0).astype(np.float32)).unbind(
         -1
@@ -64,6 +96,8 @@ def _targets(points: np.ndarray, voxels: np.ndarray, cameras: np.ndarray, rng: n
     return Targets(
         torch.from_numpy(points),
         torch.from_numpy(np.ascontiguousarray(voxels)),
+        torch.from_numpy(places),
+        torch.from_numpy(inside),
         azimuth.contiguous(),
         elevation.contiguous(),
         distance.contiguous(),

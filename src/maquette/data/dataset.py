@@ -7,7 +7,7 @@ On disk, in the format that `maquette prepare` writes:
     D/report.json                  how many were made, what failed and why
     D/objects/<id>/object.json     its entry, where it came from, what was noticed
                    cameras.json    picture size, and per view the pose, the angles and the lights
-                   shape.npz       points, normals, labels of the outer surface; voxels
+                   shape.npz       points, normals, labels of the outer surface; voxels; signed distances about it
                    views/00.png    RGBA, straight alpha
 
 An object's folder is written under a temporary name and renamed, so it is there whole or not at all.
@@ -70,6 +70,16 @@ class View:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """Places about a solid, near its surface and all over its cube, and how far from its outer surface they are."""
+
+    places: Float32[np.ndarray, "Q 3"]
+    """In the frame of learning."""
+    distances: Float32[np.ndarray, " Q"]
+    """Signed, in object diagonals; negative inside."""
+
+
+@dataclass(frozen=True)
 class Truth:
     """The solid itself, in the frame of learning."""
 
@@ -82,6 +92,8 @@ class Truth:
     label_names: tuple[str, ...]
     voxels: Bool[np.ndarray, "Z Y X"]
     """Filled cells of the cube [-0.5, 0.5]^3, axes and centres as in `maquette.shapes.Voxels`."""
+    surroundings: Surroundings | None = None
+    """None where the data has none; then the voxels say what is inside."""
 
 
 @runtime_checkable
@@ -168,7 +180,10 @@ class Prepared:
         with np.load(folder / "shape.npz", allow_pickle=False) as arrays:
             bits, side = arrays["voxels"], int(arrays["resolution"])
             voxels = np.unpackbits(bits, count=side**3).astype(bool).reshape(side, side, side)
-            return Truth(arrays["points"], arrays["normals"].astype(np.float32), arrays["labels"], names, voxels)
+            about = None
+            if "places" in arrays:
+                about = Surroundings(arrays["places"].astype(np.float32), arrays["distances"].astype(np.float32))
+            return Truth(arrays["points"], arrays["normals"].astype(np.float32), arrays["labels"], names, voxels, about)
 
     def stamp(self, entry: Entry) -> str:
         folder = object_folder(self.root, entry.id)
@@ -252,16 +267,20 @@ def write_object(root: Path, entry: Entry, pictures: Pictures, truth: Truth, not
     try:
         _write_pictures(folder, pictures)
         side = len(truth.voxels)
+        arrays: dict[str, np.ndarray] = {
+            "points": truth.points,
+            # Directions to 1/2000 are plenty, and the file is a quarter smaller.
+            "normals": truth.normals.astype(np.float16),
+            "labels": truth.labels,
+            "voxels": np.packbits(truth.voxels.reshape(-1)),
+            "resolution": np.array(side),
+        }
+        if truth.surroundings is not None:
+            # Places were drawn on the grid of 16-bit numbers, so nothing of them is lost.
+            arrays["places"] = truth.surroundings.places.astype(np.float16)
+            arrays["distances"] = truth.surroundings.distances.astype(np.float16)
         with open(folder / "shape.npz", "wb") as file:
-            np.savez(
-                file,
-                points=truth.points,
-                # Directions to 1/2000 are plenty, and the file is a quarter smaller.
-                normals=truth.normals.astype(np.float16),
-                labels=truth.labels,
-                voxels=np.packbits(truth.voxels.reshape(-1)),
-                resolution=np.int64(side),
-            )
+            np.savez(file, allow_pickle=False, **arrays)
         facts = {**asdict(entry), "label_names": list(truth.label_names), **notes}
         (folder / "object.json").write_text(json.dumps(facts, allow_nan=False) + "\n", "utf-8")
         if not target.exists():

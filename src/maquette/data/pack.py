@@ -1,6 +1,6 @@
 """A data set's split as a few memory-mapped arrays, made once, so that training reads without decoding.
 
-M objects, K views of all objects together, S pixels a side, P points an object. Memory stays flat: the
+M objects, K views of all objects together, S pixels a side, P points and Q places an object. Memory stays flat: the
 operating system keeps the pages that are used.
 """
 
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float16, Float32, Int, UInt8
 
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import PACKS, Dataset, Entry, open_dataset
+from maquette.data.dataset import PACKS, Dataset, Entry, Truth, open_dataset
 from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 
@@ -28,7 +28,9 @@ POINTS = 4096
 """Truth points kept of every object: the losses of one step draw fewer."""
 PIECE = 64
 """Objects a job: few enough for a lively progress bar, many enough to open the data set once for all of them."""
-VERSION = 1
+QUERIES = 4096
+"""Places kept of every object where it is known whether they are inside."""
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Pack:
     """Of the outer surface, in the frame of learning."""
     voxels: UInt8[np.ndarray, "M 4096"]
     """32^3 bits, Z Y X, `np.packbits`."""
+    places: Float16[np.ndarray, "M Q 3"]
+    """In and about the cube [-0.5, 0.5]^3."""
+    inside: UInt8[np.ndarray, "M 512"]
+    """Q bits, `np.packbits`: which places are in the solid."""
 
     def unpacked_voxels(self, objects: Int[np.ndarray, " B"]) -> Float[np.ndarray, "B 32 32 32"]:
         bits = np.unpackbits(self.voxels[objects], axis=-1)
@@ -82,6 +88,8 @@ _SHAPES = {
     "cameras": lambda objects, views, size: ((views, 3), np.float32),
     "points": lambda objects, views, size: ((objects, POINTS, 3), np.float16),
     "voxels": lambda objects, views, size: ((objects, 4096), np.uint8),
+    "places": lambda objects, views, size: ((objects, QUERIES, 3), np.float16),
+    "inside": lambda objects, views, size: ((objects, QUERIES // 8), np.uint8),
 }
 
 
@@ -162,8 +170,28 @@ def _write_entry(
     draw = np.random.default_rng(index).permutation(len(truth.points))
     arrays["points"][index] = truth.points[np.resize(draw, POINTS)]
     arrays["voxels"][index] = np.packbits(truth.voxels.reshape(-1))
+    places, inside = queries(truth, index)
+    arrays["places"][index], arrays["inside"][index] = places, np.packbits(inside)
     for k in range(entry.views):
         shot = dataset.view(entry, k)
         arrays["cameras"][view + k] = (shot.azimuth, shot.elevation, shot.distance)
         crop = crop_to_mask(torch.from_numpy(shot.rgba.astype(np.float32) / 255), size)
         arrays["views"][view + k] = (crop.rgba.numpy() * 255 + 0.5).astype(np.uint8)
+
+
+def queries(truth: Truth, seed: int) -> tuple[Float32[np.ndarray, "Q 3"], Bool[np.ndarray, " Q"]]:
+    """Places and whether they are inside: by signed distance where the data has it, else by the voxel they lie in."""
+    rng = np.random.default_rng([seed, 1])
+    about = truth.surroundings
+    if about is not None:
+        chosen = np.resize(rng.permutation(len(about.places)), QUERIES)
+        return about.places[chosen], about.distances[chosen] < 0
+    places = rng.uniform(-0.5, 0.5, (QUERIES, 3)).astype(np.float16).astype(np.float32)
+    # Half of them in filled cells, which are few.
+    filled = np.argwhere(truth.voxels)
+    side = len(truth.voxels)
+    if len(filled):
+        half = filled[rng.integers(len(filled), size=QUERIES // 2), ::-1]
+        places[: QUERIES // 2] = ((half + rng.random(half.shape)) / side - 0.5).astype(np.float16)
+    x, y, z = np.clip(((places + 0.5) * side).astype(int), 0, side - 1).T
+    return places, truth.voxels[z, y, x]

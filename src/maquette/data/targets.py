@@ -1,4 +1,4 @@
-"""What a single-view network is taught: the truth beside a batch of pictures. B objects, M points."""
+"""What a single-view network is taught: the truth beside a batch of pictures. B objects, M points, Q queries."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,10 @@ class Targets:
     """Of the outer surface."""
     voxels: Float[Tensor, "B Z Y X"]
     """0 or 1."""
+    queries: Float[Tensor, "B Q 3"]
+    """Places in and about the cube [-0.5, 0.5]^3, as many inside as outside where both are known."""
+    inside: Float[Tensor, "B Q"]
+    """0 or 1: whether a query lies in the solid."""
     azimuth: Float[Tensor, "B"]
     """Radians, of the camera that took the picture."""
     elevation: Float[Tensor, "B"]

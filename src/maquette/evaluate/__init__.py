@@ -104,7 +104,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             categories = {entry.category for entry in training.entries} - {""}
             means = mean_shapes(training, phase("mean shapes", len(categories), "categories"))
             advance = phase("retrieval", len(training.views), "views")
-            retrieved = retrieve(model, training, seen.features, seen.thumbnails, advance)
+            retrieved = retrieve(model, training, seen.codes, seen.thumbnails, advance)
             truths = torch.stack([oracle_points(dataset.truth(entry).points) for entry in entries])
             best = oracle(truths, training, phase("oracle", len(entries)))
             answers = Answers(means, open_dataset(training_data), training.entries, retrieved, best)

@@ -167,7 +167,7 @@ def retrieve(
     for start in range(0, len(training.views), batch):
         views = torch.from_numpy(np.array(training.views[start : start + batch]))
         pictures = views.to(device).permute(0, 3, 1, 2) / 255
-        cosine = wanted @ torch.nn.functional.normalize(model.encode(pictures), dim=1).T
+        cosine = wanted @ torch.nn.functional.normalize(model.encode(pictures).code, dim=1).T
         nearness = -torch.cdist(small, thumbnails(pictures), compute_mode="donot_use_mm_for_euclid_dist")
         for row, likeness in enumerate((cosine, nearness)):
             value, index = likeness.max(1)

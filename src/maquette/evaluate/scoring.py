@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from maquette.data.crop import crop_to_mask
@@ -38,9 +38,8 @@ def target_of(truth: Truth) -> Target:
 class Seen:
     """What the network and the untrained feature make of each object's fixed view."""
 
-    features: Float[Tensor, "Q D"]
-    mirrored: Float[Tensor, "Q D"]
-    """Features of the pictures' mirror images."""
+    images: UInt8[Tensor, "Q 4 S S"]
+    codes: Float[Tensor, "Q D"]
     thumbnails: Float[Tensor, "Q E"]
     shown: tuple[bool, ...]
     """False where the picture shows nothing."""
@@ -50,9 +49,9 @@ class Seen:
 def look(
     model: SingleView, dataset: Dataset, entries: Sequence[Entry], advance: Callable[[int], object], *, batch: int = 64
 ) -> Seen:
-    """Features of the fixed views, cropped as in training. A picture without an object goes in empty."""
+    """The fixed views, cropped as in training, and their codes. A picture without an object goes in empty."""
     size, device = model.picture_size, next(model.parameters()).device
-    features, mirrored, small, shown = [], [], [], []
+    seen, codes, small, shown = [], [], [], []
     for start in range(0, len(entries), batch):
         pictures = []
         for entry in entries[start : start + batch]:
@@ -60,13 +59,13 @@ def look(
             shown.append(bool((rgba[..., 3] > 0.5).any()))
             cropped = crop_to_mask(rgba, size).rgba if shown[-1] else torch.zeros(size, size, 4)
             # Training pictures are kept in 8 bits after the crop, so these pass through 8 bits.
-            pictures.append((cropped * 255 + 0.5).floor() / 255)
-        images = torch.stack(pictures).permute(0, 3, 1, 2).to(device)
-        features.append(model.encode(images))
-        mirrored.append(model.encode(images.flip(-1)))
+            pictures.append((cropped * 255 + 0.5).to(torch.uint8))
+        seen.append(torch.stack(pictures).permute(0, 3, 1, 2))
+        images = seen[-1].to(device) / 255
+        codes.append(model.encode(images).code)
         small.append(thumbnails(images))
         advance(len(pictures))
-    return Seen(torch.cat(features), torch.cat(mirrored), torch.cat(small), tuple(shown))
+    return Seen(torch.cat(seen), torch.cat(codes), torch.cat(small), tuple(shown))
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,9 @@ def score_objects(
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
-        both = seen.features[start : start + 32], seen.mirrored[start : start + 32]
+        images = seen.images[start : start + 32].to(seen.codes.device) / 255
         with torch.no_grad():
+            both = model.encode(images), model.encode(images.flip(-1))
             predicted = {name: model.shapes_from_both(*both, name) for name in model.representations}
         for at, entry in enumerate(entries[start : start + 32], start):
             target = target_of(dataset.truth(entry))

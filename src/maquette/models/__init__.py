@@ -2,6 +2,7 @@
 
 from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, Resnet18Encoder, SmallEncoder
+from maquette.models.features import Features
 from maquette.models.network import (
     MeshConfig,
     ModelConfig,
@@ -17,6 +18,7 @@ from maquette.models.viewpoint import Viewpoint
 
 __all__ = [
     "EncoderConfig",
+    "Features",
     "MeshConfig",
     "ModelConfig",
     "PointsConfig",

@@ -1,4 +1,4 @@
-"""Picture encoders: RGBA in, one feature vector out. B pictures, S pixels a side, D features."""
+"""Picture encoders: RGBA in, features out. B pictures, S pixels a side, D numbers a code."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maquette.models.features import Features
 from maquette.models.ranges import check_ranges
 
 
@@ -93,12 +94,16 @@ class Small(nn.Module):
         # Channels last is the quicker memory order of convolutions on CPUs, 1.3 to 2 times here.
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch's types lack it
 
-    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Features:
         rgb, alpha = images[:, :3], images[:, 3:]
         # Background becomes 0 and is told from a grey surface by the fourth channel.
         x = torch.cat([(rgb * 2 - 1) * alpha, alpha], 1)
         x = x.contiguous(memory_format=torch.channels_last)
-        return self.head(self.squeeze(self.stages(self.stem(x))))
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        # The last two stages are of one size: the later one holds all that the earlier does.
+        return Features(self.head(self.squeeze(maps[-1])), (*maps[:-2], maps[-1]))
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -119,13 +124,25 @@ class ResNet18(nn.Module):
         if config.weights is not None:
             load_published(self, config.weights)
 
-    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+    def forward(self, images: Float[Tensor, "B 4 S S"]) -> Features:
         rgb, alpha = images[:, :3], images[:, 3:]
         x = rgb * alpha + (1 - alpha)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         x = torch.relu(self.bn1(self.conv1((x - mean) / std)))
         x = nn.functional.max_pool2d(x, 3, 2, 1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3))
+        maps = [self.layer1(x)]
+        for layer in (self.layer2, self.layer3, self.layer4):
+            maps.append(layer(maps[-1]))
+        return Features(maps[-1].mean((2, 3)), tuple(maps))
+
+
+def map_channels(config: EncoderConfig) -> tuple[int, ...]:
+    """Channels of `Features.maps`, fine to coarse."""
+    match config:
+        case SmallEncoder(width=w):
+            return (w, 2 * w, 4 * w, 8 * w)
+        case Resnet18Encoder():
+            return (64, 128, 256, 512)
 
 
 def load_published(network: ResNet18, path: Path) -> None:
@@ -155,4 +172,5 @@ def load_published(network: ResNet18, path: Path) -> None:
 
 
 def feature_length(config: EncoderConfig) -> int:
+    """Numbers of `Features.code`."""
     return config.features if isinstance(config, SmallEncoder) else 512

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import chamfer, laplacian_uniform
+from maquette.models.features import Features
 from maquette.models.ranges import check_ranges
 from maquette.shapes import Mesh, positions_at, sample_faces
 from maquette.shapes.primitives import ico_sphere
@@ -50,11 +51,11 @@ class MeshDecoder(nn.Module):
             last.bias.zero_()
         self.layers = nn.Sequential(first, nn.ReLU(), last)
 
-    def forward(self, features: Float[Tensor, "B D"]) -> Mesh:
-        offsets = self.layers(features).reshape(len(features), -1, 3)
+    def forward(self, features: Features) -> Mesh:
+        offsets = self.layers(features.code).reshape(len(features), -1, 3)
         return Mesh(self.sphere + offsets, self.faces)
 
-    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         mesh = self(features)
         drawn = positions_at(mesh, sample_faces(mesh, self.config.samples, generator=targets.generator))
         return {
@@ -62,6 +63,6 @@ class MeshDecoder(nn.Module):
             "smooth": self.config.smooth * laplacian_uniform(mesh).mean(),
         }
 
-    def shapes(self, features: Float[Tensor, "B D"]) -> list[Mesh]:
+    def shapes(self, features: Features) -> list[Mesh]:
         mesh = self(features)
         return [mesh.with_vertices(vertices) for vertices in mesh.vertices]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
+from maquette.models.features import Features
 from maquette.models.mesh import MeshDecoder, MeshHead
 from maquette.models.points import PointsDecoder, PointsHead
 from maquette.models.ranges import check_ranges
@@ -114,21 +115,19 @@ class SingleView(nn.Module):
     def representations(self) -> tuple[str, ...]:
         return tuple(self.decoders)
 
-    def encode(self, images: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
+    def encode(self, images: Float[Tensor, "B 4 S S"]) -> Features:
         return self.encoder(images)
 
-    def viewpoint(self, features: Float[Tensor, "B D"]) -> Viewpoint:
+    def viewpoint(self, features: Features) -> Viewpoint:
         return self.viewpoint_decoder(features)
 
-    def shapes(self, features: Float[Tensor, "B D"], representation: str) -> list[Shape]:
+    def shapes(self, features: Features, representation: str) -> list[Shape]:
         """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3."""
         if representation not in self.decoders:
             raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
         return list(cast(Decoder, self.decoders[representation]).shapes(features))
 
-    def shapes_from_both(
-        self, features: Float[Tensor, "B D"], mirrored: Float[Tensor, "B D"], representation: str
-    ) -> list[Shape]:
+    def shapes_from_both(self, features: Features, mirrored: Features, representation: str) -> list[Shape]:
         """As `shapes`, of pictures that were also seen in the mirror: `mirrored` are the features of `images.flip(-1)`.
 
         What the mirror shows is the mirrored solid, so there are two answers. Clouds are united: twice the points, and

@@ -52,7 +52,7 @@ class Novelty:
 @torch.no_grad()
 def encoded(model: SingleView, images: Float[Tensor, "M 4 S S"]) -> Float[Tensor, "M D"]:
     """Raw features of many pictures, in batches."""
-    return torch.cat([model.encode(batch) for batch in images.split(BATCH)])
+    return torch.cat([model.encode(batch).code for batch in images.split(BATCH)])
 
 
 def training_features(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import chamfer
+from maquette.models.features import Features
 from maquette.models.ranges import check_ranges
 from maquette.shapes import PointCloud
 
@@ -33,11 +34,11 @@ class PointsDecoder(nn.Module):
         nn.init.uniform_(last.bias, -0.3, 0.3)
         self.layers = nn.Sequential(first, nn.ReLU(), last)
 
-    def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B N 3"]:
-        return self.layers(features).reshape(len(features), -1, 3)
+    def forward(self, features: Features) -> Float[Tensor, "B N 3"]:
+        return self.layers(features.code).reshape(len(features), -1, 3)
 
-    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         return {"points": chamfer(self(features), targets.points).mean()}
 
-    def shapes(self, features: Float[Tensor, "B D"]) -> list[PointCloud]:
+    def shapes(self, features: Features) -> list[PointCloud]:
         return [PointCloud(points) for points in self(features)]

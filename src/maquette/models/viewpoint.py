@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.data.targets import Targets
+from maquette.models.features import Features
 
 TYPICAL_DISTANCE = 1.6
 """Object diagonals; the head learns the ratio to it."""
@@ -32,16 +33,16 @@ class ViewpointDecoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, 4))
 
-    def forward(self, features: Float[Tensor, "B D"]) -> Viewpoint:
-        x, z, elevation, ratio = self.layers(features).unbind(-1)
+    def forward(self, features: Features) -> Viewpoint:
+        x, z, elevation, ratio = self.layers(features.code).unbind(-1)
         return Viewpoint(torch.atan2(x, z), elevation, TYPICAL_DISTANCE * ratio.clamp(-1, 1).exp())
 
-    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Mean squared error of (sin, cos) of the azimuth, the elevation, and the logarithm of the distance.
 
         The sine and cosine are not normalised: about an axis of symmetry the azimuth is unknowable, and 0 says so.
         """
-        predicted = self.layers(features)
+        predicted = self.layers(features.code)
         ratio = (targets.distance / TYPICAL_DISTANCE).log()
         truth = torch.stack([targets.azimuth.sin(), targets.azimuth.cos(), targets.elevation, ratio], -1)
         known = targets.has_camera.to(predicted.dtype)

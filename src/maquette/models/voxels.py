@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.losses import occupancy_bce
+from maquette.models.features import Features
 from maquette.models.ranges import check_ranges
 from maquette.shapes import Voxels
 
@@ -46,9 +47,9 @@ class VoxelsDecoder(nn.Module):
         # Channels last is the quicker memory order on CPUs, 1.5 times here.
         self.grow.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]: torch's types lack it
 
-    def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B Z Y X"]:
+    def forward(self, features: Features) -> Float[Tensor, "B Z Y X"]:
         """Logits; a probability is their sigmoid."""
-        start = self.start(features).reshape(len(features), -1, 8, 8, 8)
+        start = self.start(features.code).reshape(len(features), -1, 8, 8, 8)
         return self.grow(start.contiguous(memory_format=torch.channels_last_3d))[:, 0]
 
     @torch.no_grad()
@@ -58,9 +59,9 @@ class VoxelsDecoder(nn.Module):
         assert isinstance(last, nn.ConvTranspose3d) and last.bias is not None
         last.bias -= math.log(level / (1 - level))
 
-    def loss(self, features: Float[Tensor, "B D"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight).mean()}
 
-    def shapes(self, features: Float[Tensor, "B D"]) -> list[Voxels]:
-        frame = torch.eye(4, device=features.device)
+    def shapes(self, features: Features) -> list[Voxels]:
+        frame = torch.eye(4, device=features.code.device)
         return [Voxels(occupancy, frame) for occupancy in self(features).sigmoid()]

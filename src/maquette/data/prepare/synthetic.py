@@ -10,7 +10,7 @@ import numpy as np
 
 from maquette.data.dataset import Entry, Truth
 from maquette.data.prepare.folder import Built, Plan, Report, check_ranges, check_settings, prepare
-from maquette.data.prepare.truth import RESOLUTION
+from maquette.data.prepare.truth import RESOLUTION, surroundings
 from maquette.data.prepare.views import Ranges, random_pictures
 from maquette.shapes.voxelize import cells_touched, solid_cells
 
@@ -137,6 +137,7 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
         made.face_labels[surface.faces[:n]].astype(np.int16),
         made.label_names,
         voxels,
+        surroundings(lambda points: signed_distance(made, points), surface.points[:n], job.number),
     )
     entry = Entry(job.id, job.category, job.split, job.source, config.views)
     return entry, pictures, truth, {"number": job.number, "front": "+z"}

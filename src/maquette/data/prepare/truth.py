@@ -5,6 +5,7 @@ half; it is read with the fast approximation of Barill et al. 2018, which tolera
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import Camera, look_at
-from maquette.data.dataset import Truth
+from maquette.data.dataset import Surroundings, Truth
 from maquette.shapes import Mesh, face_areas, face_normals, is_inside, positions_at, sample_faces
 from maquette.shapes.voxelize import cells_touched, solid_cells, without_cavities
 
@@ -33,6 +34,12 @@ HIDDEN_BEHIND = 1.5e-3
 PER_CELL = 24
 """Samples on a piece of surface as large as a cell's side, by which the touched cells are found."""
 ROUNDS = 40
+PLACES = 4096
+"""Signed distances kept of every object."""
+BEYOND = 0.05
+"""How far places all over reach beyond the cube, in object diagonals."""
+STRAY = (0.06, 0.015)
+"""Standard deviations of the places about the surface, in object diagonals."""
 
 
 def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
@@ -54,6 +61,26 @@ def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
     )
     labels = np.zeros(n, dtype=np.int16)
     return Truth(points, normals, labels, ("surface",), without_cavities(voxels)), warnings
+
+
+def surroundings(
+    distance: Callable[[Float[np.ndarray, "Q 3"]], Float[np.ndarray, " Q"]],
+    surface: Float[np.ndarray, "N 3"],
+    seed: int,
+    *,
+    count: int = PLACES,
+) -> Surroundings:
+    """Signed distances at `count` places: half all over the cube and a little beyond, half about points of the surface.
+
+    Those about the surface stray by Gaussians of two widths (DeepSDF's recipe, Park et al. 2019, at our scale). Places
+    are rounded to 16 bits before they are asked for, so that they can be kept in 16 bits.
+    """
+    rng = np.random.default_rng((seed, 3))
+    uniform = rng.uniform(-0.5 - BEYOND, 0.5 + BEYOND, (count // 2, 3))
+    near = surface[rng.integers(len(surface), size=count - count // 2)]
+    near = near + rng.normal(size=near.shape) * np.where(np.arange(len(near)) % 2, *STRAY)[:, None]
+    places = np.concatenate([uniform, near]).astype(np.float16).astype(np.float32)
+    return Surroundings(places, distance(places.astype(np.float64)).astype(np.float32))
 
 
 def outer_points(
