@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from maquette.data.dataset import Entry, Truth
 from maquette.data.prepare.folder import Built, Plan, Report, check_ranges, check_settings, prepare
 from maquette.data.prepare.truth import RESOLUTION, surroundings
 from maquette.data.prepare.views import Ranges, random_pictures
+from maquette.data.prepare.wild import wild_pictures
 from maquette.shapes.voxelize import cells_touched, solid_cells
 
 NUMBERS_PER_SEED = 10_000_000
@@ -44,6 +46,9 @@ class PrepareSynthetic:
     """Cameras stand between these elevations; azimuths go all round."""
     distance: tuple[float, float] = (1.1, 2.2)
     """Cameras stand between these distances, in object diagonals."""
+    conditions: Literal["studio", "wild"] = "studio"
+    """Of the training pictures: even light, or lenses, lights, colours and finishes of every sort. Validation and test
+    pictures are always taken in the studio."""
     val: float = 0.05
     """Share of objects for validation."""
     test: float = 0.05
@@ -94,6 +99,7 @@ def prepare_synthetic(config: PrepareSynthetic) -> Report:
         "distance": list(config.distance),
         "val": config.val,
         "test": config.test,
+        "conditions": config.conditions,
     }
     plan = Plan(config.out, "synthetic", "objects", identity, jobs)
     return prepare(plan, partial(_build, config), workers=config.workers or os.cpu_count() or 1, limit_s=config.limit_s)
@@ -125,7 +131,11 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
         (math.radians(config.elevation_deg[0]), math.radians(config.elevation_deg[1])),
         (config.distance[0], config.distance[1]),
     )
-    pictures = random_pictures(made.mesh, ranges, views=config.views, size=config.size, rng=for_views)
+    if config.conditions == "wild" and job.split == "train":
+        labels = made.face_labels
+        pictures = wild_pictures(made.mesh, labels, views=config.views, size=config.size, rng=for_views)
+    else:
+        pictures = random_pictures(made.mesh, ranges, views=config.views, size=config.size, rng=for_views)
     surface = sample_outer_surface(made, max(config.points, ENOUGH_TO_TOUCH), for_points)
     voxels = solid_cells(
         lambda points: signed_distance(made, points) < 0, cells_touched(surface.points, RESOLUTION), surface.points

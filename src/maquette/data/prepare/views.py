@@ -15,7 +15,7 @@ from maquette import ops
 from maquette.camera import Camera, orbit
 from maquette.data.dataset import Pictures
 from maquette.rendering import Ambient, Directional, Headlight, Lambert, Light, antialiased, render
-from maquette.rendering.lights import shade
+from maquette.rendering.lights import Material, shade
 from maquette.rendering.mesh import PLAIN
 from maquette.shapes import FaceColors, Mesh, face_normals
 
@@ -41,19 +41,42 @@ def random_pictures(mesh: Mesh, ranges: Ranges, *, views: int, size: int, rng: n
 
     Azimuths are stratified: one in each of `views` equal sectors, in a random phase. Lights are drawn once an object.
     """
+    angles = draw_angles(ranges, views, rng)
+    return _pictures_from(mesh, angles, FOCAL * size, size, random_lights(rng), Lambert())
+
+
+def orbit_pictures(
+    mesh: Mesh,
+    ranges: Ranges,
+    *,
+    views: int,
+    size: int,
+    focal: float,
+    lights: tuple[Light, ...],
+    material: Material,
+    rng: np.random.Generator,
+) -> Pictures:
+    """As `random_pictures`, under lights, with a finish and through a lens (focal length in pixels) that are given."""
+    return _pictures_from(mesh, draw_angles(ranges, views, rng), focal, size, lights, material)
+
+
+Angles = tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]
+"""Azimuth, elevation (radians) and distance (object diagonals)."""
+
+
+def draw_angles(ranges: Ranges, views: int, rng: np.random.Generator) -> Angles:
     phase, jitter = rng.random(), rng.random(views)
     azimuth = (2 * math.pi * (phase + (np.arange(views) + jitter) / views)) % (2 * math.pi)
-    elevation = rng.uniform(*ranges.elevation, views)
-    distance = rng.uniform(*ranges.distance, views)
-    lights = random_lights(rng)
-    camera = orbit(
-        *(torch.from_numpy(values).float() for values in (azimuth, elevation, distance)),
-        focal=FOCAL * size,
-        size=(size, size),
-    )
-    rgba = pictures(mesh, camera, lights)
+    return azimuth, rng.uniform(*ranges.elevation, views), rng.uniform(*ranges.distance, views)
+
+
+def _pictures_from(
+    mesh: Mesh, angles: Angles, focal: float, size: int, lights: tuple[Light, ...], material: Material
+) -> Pictures:
+    camera = orbit(*(torch.from_numpy(values).float() for values in angles), focal=focal, size=(size, size))
+    rgba = pictures(mesh, camera, lights, material)
     named = [{"light": type(light).__name__, **asdict(light)} for light in lights]
-    return Pictures(rgba, camera, azimuth, elevation, distance, named)
+    return Pictures(rgba, camera, *angles, named)
 
 
 def random_lights(rng: np.random.Generator) -> tuple[Light, ...]:
@@ -71,7 +94,9 @@ def random_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     return tuple(lights)
 
 
-def pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> UInt8[np.ndarray, "K H W 4"]:
+def pictures(
+    mesh: Mesh, camera: Camera, lights: tuple[Light, ...], material: Material = Lambert()
+) -> UInt8[np.ndarray, "K H W 4"]:
     """Antialiased RGBA pictures, straight alpha, flat shading; `camera` is a batch of K."""
     size = (camera.size[0] * OVERSAMPLING, camera.size[1] * OVERSAMPLING)
     flat = mesh.appearance is None or isinstance(mesh.appearance, FaceColors)
@@ -79,14 +104,17 @@ def pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> UInt8[np.
     for start in range(0, len(camera.focal), CHUNK):
         large = camera[start : start + CHUNK].resized(size)
         if flat:
-            rgba = _flat_pictures(mesh, large, lights)
+            rgba = _flat_pictures(mesh, large, lights, material)
         else:
-            rgba = antialiased(render(mesh, large, lights=lights, background=(0.0, 0.0, 0.0)), OVERSAMPLING)
+            picture = render(mesh, large, lights=lights, material=material, background=(0.0, 0.0, 0.0))
+            rgba = antialiased(picture, OVERSAMPLING)
         chunks.append((rgba * 255 + 0.5).to(torch.uint8).numpy())
     return np.concatenate(chunks)
 
 
-def _flat_pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> Float[Tensor, "K h w 4"]:
+def _flat_pictures(
+    mesh: Mesh, camera: Camera, lights: tuple[Light, ...], material: Material
+) -> Float[Tensor, "K h w 4"]:
     """What `antialiased(render(...))` gives for one colour a face, five times as fast: shade faces, not pixels."""
     face = ops.raster(camera.pixels_from_world(mesh.vertices), mesh.faces, camera.size)
     views, (height, width) = len(face), camera.size
@@ -103,7 +131,7 @@ def _flat_pictures(mesh: Mesh, camera: Camera, lights: tuple[Light, ...]) -> Flo
         towards_camera=towards,
         forward=camera.world_from_cam[:, None, :3, 2].expand_as(turned),
         lights=lights,
-        material=Lambert(),
+        material=material,
     )
     # Row 0 of every view is the background; the last column counts as coverage.
     table = normal.new_zeros(views, len(mesh.faces) + 1, 4)
