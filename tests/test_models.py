@@ -43,7 +43,7 @@ def targets_of(count: int, generator: torch.Generator) -> Targets:
         torch.zeros(count),
         torch.ones(count),
         torch.ones(count, dtype=torch.bool),
-        generator,
+        torch.arange(count),
     )
 
 

@@ -147,6 +147,19 @@ def test_a_batch_follows_from_seed_and_step(data):
     assert not torch.equal(a, training_batch(made, 4, 6, 9)[0])
 
 
+def test_a_part_of_a_batch_is_as_in_the_whole(data):
+    """So several processes share a batch out, and each object keeps its view, its truth and its random numbers."""
+    made = pack(data, "train", 32, workers=1)
+    images, truth = training_batch(made, 6, 5, 9)
+    for part in (slice(0, None, 2), slice(1, None, 2), slice(2, 4)):
+        some, some_truth = training_batch(made, 6, 5, 9, part=part)
+        assert torch.equal(some, images[part])
+        for name, value in vars(truth).items():
+            assert torch.equal(getattr(some_truth, name), value[part]), name
+        assert torch.equal(some_truth.uniform(3, 2), truth.uniform(3, 2)[part])
+    assert not torch.equal(truth.uniform(5), truth.uniform(5, use=1))
+
+
 def test_points_voxels_and_camera_are_mirrored_with_the_picture(data):
     made = pack(data, "train", 32, workers=1)
     plain = {}

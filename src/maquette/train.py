@@ -23,7 +23,6 @@ from maquette.checkpoints import load_checkpoint, restore_moments, save_checkpoi
 from maquette.data.batches import fixed_batch, training_batch
 from maquette.data.dataset import open_dataset
 from maquette.data.pack import Pack, pack
-from maquette.data.targets import Targets
 from maquette.io.atomic import write_json, write_text
 from maquette.models import (
     MeshConfig,
@@ -127,7 +126,7 @@ def train(config: TrainConfig) -> None:
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 images, targets = training_batch(data, config.batch, config.seed, step)
-                terms = model.train().losses(images.to(device), to_device(targets, device))
+                terms = model.train().losses(images.to(device), targets.to(device))
                 loss = total_loss(terms)
                 check_finite(loss, terms, step)
                 optimizer.zero_grad(set_to_none=True)
@@ -216,11 +215,6 @@ def check_finite(loss: Float[Tensor, ""], terms: dict[str, Float[Tensor, ""]], s
         raise FloatingPointError(f"train: loss is not finite in step {step} ({', '.join(bad)}); try a lower --lr")
 
 
-def to_device(targets: Targets, device: torch.device) -> Targets:
-    moved = {name: value.to(device) for name, value in vars(targets).items() if isinstance(value, Tensor)}
-    return Targets(**moved, generator=targets.generator)
-
-
 class Rate:
     """Images a second, over the last 50 steps."""
 
@@ -259,7 +253,7 @@ def validate(model: SingleView, data: Pack, device: torch.device) -> dict[str, f
     total: dict[str, float] = {}
     for chunk in _chunks(views):
         images, targets = fixed_batch(data, chunk)
-        for name, term in model.losses(images.to(device), to_device(targets, device)).items():
+        for name, term in model.losses(images.to(device), targets.to(device)).items():
             total[name] = total.get(name, 0.0) + term.item() * len(chunk) / len(views)
     return total
 

@@ -10,7 +10,7 @@ from maquette.data.targets import Targets
 from maquette.losses import chamfer, laplacian_uniform
 from maquette.models.features import Features
 from maquette.models.ranges import check_ranges
-from maquette.shapes import Mesh, positions_at, sample_faces
+from maquette.shapes import Mesh, positions_at, sample_faces_from
 from maquette.shapes.primitives import ico_sphere
 
 RADIUS = 0.3
@@ -57,7 +57,7 @@ class MeshDecoder(nn.Module):
 
     def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         mesh = self(features)
-        drawn = positions_at(mesh, sample_faces(mesh, self.config.samples, generator=targets.generator))
+        drawn = positions_at(mesh, sample_faces_from(mesh, targets.uniform(self.config.samples, 3)))
         return {
             "mesh": chamfer(drawn, targets.points).mean(),
             "smooth": self.config.smooth * laplacian_uniform(mesh).mean(),

@@ -24,6 +24,7 @@ from maquette.shapes.mesh import (
     positions_at,
     read_texture,
     sample_faces,
+    sample_faces_from,
     vertex_normals,
 )
 from maquette.shapes.parametric import Sphere, Superquadric, Surface, Torus, points_on
@@ -146,6 +147,7 @@ __all__ = [
     "report",
     "sample",
     "sample_faces",
+    "sample_faces_from",
     "signed_distance",
     "simplify",
     "smooth",

@@ -134,18 +134,26 @@ def sample_faces(mesh: Mesh, n: int, *, generator: torch.Generator | None = None
     """`n` points uniform over the surface: a face by its area, then uniform barycentrics.
 
     Faces without area are never drawn. Gradients flow through the corners later, not through the choice.
-    Barycentrics are (1 - sqrt u, sqrt u (1 - v), v sqrt u) with u, v uniform (Osada et al. 2002, eq. 1).
+    """
+    shape = (*mesh.vertices.shape[:-2], n)
+    return sample_faces_from(mesh, torch.rand((3, *shape), generator=generator, dtype=torch.float64).movedim(0, -1))
+
+
+def sample_faces_from(mesh: Mesh, draw: Float[Tensor, "*batch N 3"]) -> FaceSamples:
+    """As `sample_faces`, by numbers that are uniform in [0, 1): N triples, on any device.
+
+    The first chooses the face, u and v the barycentrics (1 - sqrt u, sqrt u (1 - v), v sqrt u) (Osada et al. 2002,
+    eq. 1).
     """
     areas = face_areas(mesh).detach().double()
     cumulative = areas.cumsum(-1)
     total = cumulative[..., -1:]
     if bool((total <= 0).any()) or not bool(torch.isfinite(total).all()):
         raise ValueError(f"sample_faces: the surface area is {total.min().item():g}; there is nothing to sample")
-    shape = (*areas.shape[:-1], n)
-    draw = torch.rand((3, *shape), generator=generator, dtype=torch.float64).to(areas.device)
+    choice, u, v = draw.to(areas).unbind(-1)
     # Inverse of the cumulative area; `right` steps over faces without area.
-    faces = torch.searchsorted(cumulative, draw[0] * total, right=True).clamp(max=areas.shape[-1] - 1)
-    root, v = draw[1].sqrt(), draw[2]
+    faces = torch.searchsorted(cumulative, choice * total, right=True).clamp(max=areas.shape[-1] - 1)
+    root = u.sqrt()
     barycentric = torch.stack([1 - root, root * (1 - v), root * v], -1).to(mesh.vertices.dtype)
     return FaceSamples(faces, barycentric)
 
