@@ -1,14 +1,15 @@
 """Scores and protocols on solids whose answers are known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from maquette.metrics import (
+    CMU2025,
+    MAQUETTE,
     PROTOCOLS,
-    Cmu2025Protocol,
-    MaquetteProtocol,
     Scores,
     Target,
     ceiling,
@@ -16,6 +17,7 @@ from maquette.metrics import (
     chamfer_squared,
     f_score,
     failure_of,
+    iou_of_cells,
     macro,
     match,
     match_to_itself,
@@ -25,7 +27,7 @@ from maquette.metrics import (
     voxel_iou,
 )
 from maquette.shapes import Mesh, PointCloud, Voxels, cell_centers, sample
-from maquette.shapes.primitives import ico_sphere
+from maquette.shapes.primitives import cube, ico_sphere
 
 THRESHOLDS = (0.01, 0.02, 0.03, 0.04, 0.05)
 FRAME = torch.eye(4)
@@ -150,7 +152,7 @@ def test_a_point_is_never_its_own_neighbour_even_beside_its_twin():
 # ---------------------------------------------------------------------------------------------------------- protocols
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", ["maquette", "cmu2022", "cmu2025"])
 def test_the_ceiling_is_what_random_sampling_of_the_area_predicts(name):
     # Of N points on area A, a point has one of the others within t with probability 1 - exp(-pi N t^2 / A). On a sphere
     # the cap within chord t has exactly that area. Neighbouring points share neighbours, hence 5 binomial deviations.
@@ -165,7 +167,7 @@ def test_the_ceiling_is_what_random_sampling_of_the_area_predicts(name):
 
 def test_the_ceiling_is_what_a_second_sampling_scores():
     # Standard error of a share of 1,000 points is at most 1.6 percent; the mean distance varies by a few percent.
-    protocol = MaquetteProtocol(points=1000)
+    protocol = replace(MAQUETTE, points=1000)
     truth, again = sphere(0.35, 1000, seed=1), sphere(0.35, 1000, seed=2)
     alone = ceiling(protocol, truth, generator=seeded()).values
     second = score(protocol, PointCloud(again.points, normals=again.normals), truth, generator=seeded()).values
@@ -180,21 +182,36 @@ def test_protocol_maquette_measures_the_gap_between_concentric_spheres():
     # The facets of a level-4 ico-sphere lie at most 0.4 % inside. Nearest samples add a sideways part: with 10,000
     # points on area A of the order sqrt(A / 10,000) / 2, so plain distances lie between the gap and 0.6 % above.
     target = sphere(0.3, 10_000)
-    values = score(MaquetteProtocol(), ico_sphere(4, radius=0.335), target, generator=seeded()).values
+    values = score(MAQUETTE, ico_sphere(4, radius=0.335), target, generator=seeded()).values
     assert 0.033 < values["chamfer_plain"] < 0.037
     assert 2 * 1000 * 0.033**2 < values["chamfer_squared_x1000"] < 2 * 1000 * 0.037**2
     assert values["F@0.03"] == 0
     assert values["F@0.04"] > 98 and values["F@0.05"] == 100
     assert values["normal_consistency"] > 0.99
-    assert "iou" not in values
+    assert "iou" not in values, "this truth has no cells"
 
 
 def test_protocol_maquette_scores_the_voxels_of_a_solid_near_its_surface():
     solid = cell_centers(32).norm(dim=-1) < 0.35
     target = Target(sphere(0.35, 10_000).points, sphere(0.35, 10_000).normals, solid)
-    values = score(MaquetteProtocol(), Voxels(solid.float(), FRAME), target, generator=seeded()).values
+    values = score(MAQUETTE, Voxels(solid.float(), FRAME), target, generator=seeded()).values
     assert values["iou"] == 1
     assert values["F@0.05"] >= 97 and values["F@0.03"] >= 97
+
+
+def test_protocol_maquette_compares_closed_meshes_with_the_cells_whose_middles_they_hold():
+    low, high = (0.0, -0.25, -0.5), (0.25, 0.25, 0.25)
+    unit = cube()
+    solid = unit.with_vertices((unit.vertices + 0.5) * (torch.tensor(high) - torch.tensor(low)) + torch.tensor(low))
+    block = box(low, high)
+    assert iou_of_cells(solid, block) == 1
+    assert iou_of_cells(solid, box(low, (0.5, 0.25, 0.25))) == 0.5
+    # What stands out of the cube has no cells: half of this block does, the other half lies in the truth.
+    assert iou_of_cells(solid.with_vertices(solid.vertices - torch.tensor([0.0, 0.0, 0.375])), block) == 0.5
+    # Without a face there is no inside; with doubled vertices, as at a seam, there is.
+    assert iou_of_cells(Mesh(solid.vertices, solid.faces[1:]), block) is None
+    apart = Mesh(solid.vertices[solid.faces.reshape(-1)], torch.arange(36).reshape(12, 3))
+    assert iou_of_cells(apart, block) == 1
 
 
 def test_protocol_maquette_reads_voxels_on_their_own_side_of_every_axis():
@@ -202,7 +219,7 @@ def test_protocol_maquette_reads_voxels_on_their_own_side_of_every_axis():
     block = box((0.2, -0.4, 0.0), (0.4, -0.3, 0.1))
     centers = cell_centers(32)[block]
     target = Target(centers, torch.zeros_like(centers), block)
-    values = score(MaquetteProtocol(points=500), Voxels(block.float(), FRAME), target, generator=seeded()).values
+    values = score(replace(MAQUETTE, points=500), Voxels(block.float(), FRAME), target, generator=seeded()).values
     assert values["precision@0.05"] == 100
 
 
@@ -210,7 +227,7 @@ def test_protocol_maquette_takes_a_cloud_s_own_points_repeated():
     truth = plane(0.0)
     target = Target(truth, torch.tensor([0.0, 0, 1]).expand_as(truth))
     values = score(
-        MaquetteProtocol(points=1000), PointCloud(truth + torch.tensor([0, 0, 0.025])), target, generator=seeded()
+        replace(MAQUETTE, points=1000), PointCloud(truth + torch.tensor([0, 0, 0.025])), target, generator=seeded()
     )
     assert values.values["F@0.03"] == 100 and values.values["F@0.02"] == 0
     assert "normal_consistency" not in values.values
@@ -233,10 +250,10 @@ def test_a_prediction_without_a_surface_scores_zero_and_is_left_out_of_the_dista
     target = Target(sphere(0.35, 100).points, sphere(0.35, 100).normals, box((-0.2,) * 3, (0.2,) * 3))
     result = score(PROTOCOLS[name], shape, target, generator=seeded())
     assert result.failure == why
-    assert all(value == 0 for value in result.values.values())
-    assert {f"F@{t:g}" for t in THRESHOLDS} <= result.values.keys()
-    assert not any("chamfer" in key or "normal" in key for key in result.values)
-    assert ("iou" in result.values) == (isinstance(shape, Voxels) and name == "maquette")
+    assert all(value == 0 for key, value in result.values.items() if not key.endswith("_all"))
+    assert {f"F@{t:g}" for t in PROTOCOLS[name].thresholds} <= result.values.keys()
+    assert not any("chamfer" in key or "normal" in key for key in result.values if not key.endswith("_all"))
+    assert ("iou" in result.values) == (not isinstance(shape, PointCloud) and name == "maquette")
 
 
 def test_a_shape_with_a_surface_is_no_failure():
@@ -261,16 +278,20 @@ def test_every_category_weighs_the_same_in_the_macro_mean():
 
 def test_the_same_generator_gives_the_same_scores():
     target = sphere(0.3, 3000)
-    protocol = MaquetteProtocol(points=500)
+    protocol = replace(MAQUETTE, points=500)
     first, again, other = (score(protocol, ico_sphere(2, radius=0.31), target, generator=seeded(s)) for s in (3, 3, 4))
     assert first == again
     assert first != other
 
 
-def test_a_grid_that_is_not_the_truth_s_has_no_iou():
-    target = Target(sphere(0.35, 100).points, sphere(0.35, 100).normals, box((-0.2,) * 3, (0.2,) * 3))
-    with pytest.raises(ValueError, match="IoU needs both grids"):
-        score(MaquetteProtocol(), Voxels(torch.ones(16, 16, 16), FRAME), target, generator=seeded())
+def test_grids_of_other_cells_are_compared_by_the_volumes_they_share():
+    # Boxes of half the cube's side, which both grids hold exactly; one of them lies half a box aside.
+    low, high = (-0.25,) * 3, (0.25,) * 3
+    truth, aside = box(low, high), box((0.0, -0.25, -0.25), (0.5, 0.25, 0.25), resolution=64)
+    assert iou_of_cells(Voxels(box(low, high, resolution=16).float(), FRAME), truth) == 1
+    assert iou_of_cells(Voxels(aside.float(), FRAME), truth) == pytest.approx(1 / 3)
+    half_as_large = torch.diag(torch.tensor([0.5, 0.5, 0.5, 1]))
+    assert iou_of_cells(Voxels(torch.ones(32, 32, 32), half_as_large), truth) == 1
 
 
 def test_protocol_cmu2025_takes_a_cloud_as_it_is_with_as_many_true_points():
@@ -278,8 +299,7 @@ def test_protocol_cmu2025_takes_a_cloud_as_it_is_with_as_many_true_points():
     truth = torch.tensor([[0.0, 0, 0], [5, 0, 0]])
     target = Target(truth, torch.zeros_like(truth))
     recalls = {
-        score(Cmu2025Protocol(), PointCloud(truth[:1]), target, generator=seeded(s)).values["recall@0.05"]
-        for s in range(20)
+        score(CMU2025, PointCloud(truth[:1]), target, generator=seeded(s)).values["recall@0.05"] for s in range(20)
     }
     assert recalls == {0, 100}
 
@@ -293,7 +313,7 @@ def test_protocol_cmu2025_centres_voxels_and_mirrors_them_as_the_course_does():
 
     def f(truth):
         target = Target(truth, torch.zeros_like(truth))
-        return score(Cmu2025Protocol(points=4000), prediction, target, generator=seeded()).values["F@0.05"]
+        return score(replace(CMU2025, points=4000), prediction, target, generator=seeded()).values["F@0.05"]
 
     # Sample means differ by about 0.3 / sqrt(4000) = 0.005.
     assert f(as_course) > 99.5
@@ -303,8 +323,8 @@ def test_protocol_cmu2025_centres_voxels_and_mirrors_them_as_the_course_does():
 def test_protocol_cmu2025_leaves_meshes_where_they_are():
     target = sphere(0.3, 2000)
     moved = ico_sphere(3, radius=0.3).with_vertices(ico_sphere(3, radius=0.3).vertices + torch.tensor([0.2, 0, 0]))
-    here = score(Cmu2025Protocol(), ico_sphere(3, radius=0.3), target, generator=seeded()).values["F@0.05"]
-    there = score(Cmu2025Protocol(), moved, target, generator=seeded()).values["F@0.05"]
+    here = score(CMU2025, ico_sphere(3, radius=0.3), target, generator=seeded()).values["F@0.05"]
+    there = score(CMU2025, moved, target, generator=seeded()).values["F@0.05"]
     assert here > 98 and there < 60
 
 
@@ -314,7 +334,7 @@ def test_f_of_protocol_cmu2025_has_the_course_s_epsilon():
     assert f_score(matches, [0.01], epsilon=1e-8).f.item() == pytest.approx(2 * 100 * 50 / (150 + 1e-8), rel=1e-12)
 
 
-@pytest.mark.parametrize("protocol", [MaquetteProtocol, Cmu2025Protocol])
-def test_a_protocol_needs_points(protocol):
-    with pytest.raises(ValueError, match="points is 1"):
-        protocol(points=1)
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_needs_points(name):
+    with pytest.raises(ValueError, match=f"protocol {name}: points is 1"):
+        replace(PROTOCOLS[name], points=1)

@@ -6,7 +6,7 @@ look at the same pictures; its random draws follow from (seed, id, method), so a
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,12 +27,17 @@ from maquette.evaluate.baselines import (
 )
 from maquette.evaluate.report import Evaluation, print_evaluation, write_evaluation
 from maquette.evaluate.scoring import Answers, look, score_objects
-from maquette.metrics import PROTOCOLS, Cmu2025Protocol
+from maquette.metrics import PROTOCOLS
 from maquette.models import Run, load_run
 from maquette.train import training_split
 from maquette.version import __version__
 
 BASELINES_FILE = "baselines.npz"
+ProtocolName = Literal[
+    "maquette", "cmu2022", "cmu2025", "occnet", "atlasnet", "p2m", "meshrcnn", "what3d", "deepsdf", "disn", "triposr"
+]
+OPEN = ("cmu2022", "cmu2025")
+"""Protocols that leave the number of points to the user."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,10 @@ class EvaluateConfig:
     split: Literal["train", "val", "test", "all"] = "test"
     labelled: bool = False
     """Only objects whose category is known, which 'other' and 'unknown' are not."""
-    protocol: Literal["maquette", "cmu2025"] = "maquette"
+    protocol: ProtocolName = "maquette"
+    """What is compared with what, and how: docs/protocols.md."""
     points: int | None = None
-    """Points on each surface where the protocol leaves them open (cmu2025: 1000)."""
+    """Points on each surface where the protocol leaves them open (cmu2022: 5000, cmu2025: 1000)."""
     train_data: Path | None = None
     """Data set for mean shapes, retrieval and oracle; the one of the training unless told."""
     out: Path | None = None
@@ -66,7 +72,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"evaluate: limit is {self.limit}; measure at least one object")
-        if self.points is not None and self.protocol != "cmu2025":
+        if self.points is not None and self.protocol not in OPEN:
             raise ValueError(f"evaluate: protocol {self.protocol} fixes its points; leave --points out")
         if self.run is None and self.out is None:
             raise ValueError("evaluate: the bundled network has no folder for results; give --out")
@@ -75,7 +81,9 @@ class EvaluateConfig:
 def evaluate_run(config: EvaluateConfig) -> Evaluation:
     """Score every representation and every baseline, print the table, write the files."""
     began = time.perf_counter()
-    protocol = Cmu2025Protocol(config.points) if config.points is not None else PROTOCOLS[config.protocol]
+    protocol = PROTOCOLS[config.protocol]
+    if config.points is not None:
+        protocol = replace(protocol, points=config.points)
     run = load_run(config.run)
     model = run.model.to(config.device)
     data = data_of_training(run, config.data)

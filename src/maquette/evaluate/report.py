@@ -10,7 +10,7 @@ from pathlib import Path
 from maquette.evaluate.baselines import ORACLE_CANDIDATES
 from maquette.evaluate.scoring import Row
 from maquette.io.atomic import atomic_path, write_json, write_text
-from maquette.metrics import Cmu2025Protocol, MaquetteProtocol, Scores, ScoringProtocol, Summary, macro, summarise
+from maquette.metrics import Protocol, Scores, Summary, macro, summarise
 
 UNLABELLED = "(no category)"
 
@@ -49,7 +49,7 @@ WORDS = {
 class Evaluation:
     """All scores of one evaluation and what they depend on."""
 
-    protocol: ScoringProtocol
+    protocol: Protocol
     representations: tuple[str, ...]
     """The network's."""
     rows: tuple[Row, ...]
@@ -135,12 +135,10 @@ def as_json(evaluation: Evaluation) -> dict:
     return {
         "protocol": {
             "name": protocol.name,
-            "frame": protocol.frame,
+            **protocol.says(),
             "points": protocol.points,
             "true_points_at_least": evaluation.fewest_true_points(),
             "thresholds": list(protocol.thresholds),
-            "chamfer": protocol.chamfer,
-            "failures": "F, precision, recall and IoU 0; excluded from the other means, whose counts are given",
         },
         **evaluation.facts,
         "platform": platform.platform(),
@@ -238,7 +236,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         "one picture each"
     )
     console.print(
-        f"protocol [bold]{protocol.name}[/]: {protocol.points:,} points a surface; {protocol.frame}", style="dim"
+        f"protocol [bold]{protocol.name}[/]: {protocol.points:,} points a surface; {protocol.says()['frame']}",
+        style="dim",
     )
     console.print(score_table(evaluation))
     if len(evaluation.categories()) > 1:
@@ -349,11 +348,11 @@ def remarks(evaluation: Evaluation) -> list[str]:
         own = evaluation.own_points(name)
         if not own:
             continue
-        match evaluation.protocol:
-            case MaquetteProtocol(points=points):
-                lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points, resampled to {points:,}")
-            case Cmu2025Protocol() if own != [evaluation.protocol.points]:
-                lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points as they are, against as many true ones")
+        protocol = evaluation.protocol
+        if protocol.clouds == "resampled":
+            lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points, resampled to {protocol.points:,}")
+        elif own != [protocol.points]:
+            lines.append(f"{LABELS[name]}: clouds of {own[0]:,} points as they are, against as many true ones")
     fewest = evaluation.fewest_true_points()
     if fewest < evaluation.protocol.points:
         lines.append(

@@ -12,7 +12,7 @@ from torch import Tensor
 from maquette.data.crop import crop_to_mask
 from maquette.data.dataset import Dataset, Entry, Truth
 from maquette.evaluate.baselines import MeanShape, Retrieved, thumbnails
-from maquette.metrics import MaquetteProtocol, Scores, ScoringProtocol, Target, ceiling, no_scores, score, voxel_iou
+from maquette.metrics import Protocol, Scores, Target, ceiling, iou_of_cells, no_scores, score
 from maquette.models import SingleView
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample
 
@@ -113,7 +113,7 @@ def score_objects(
     entries: Sequence[Entry],
     seen: Seen,
     answers: Answers,
-    protocol: ScoringProtocol,
+    protocol: Protocol,
     seed: int,
     advance: Callable[[int], object],
 ) -> Iterator[Row]:
@@ -164,9 +164,7 @@ def training_object(answers: Answers, index: int) -> Answer:
     return Answer(PointCloud(target.points, normals=target.normals), target.voxels, entry.id)
 
 
-def answer_row(
-    entry: Entry, method: str, answer: Answer | None, target: Target, protocol: ScoringProtocol, seed: int
-) -> Row:
+def answer_row(entry: Entry, method: str, answer: Answer | None, target: Target, protocol: Protocol, seed: int) -> Row:
     """A baseline's scores. Points of a training object stand for its surface: as many are taken as of a surface."""
     if answer is None:
         cells = None if target.voxels is None else Voxels(target.voxels.float(), torch.eye(4))
@@ -174,16 +172,12 @@ def answer_row(
     generator = generator_of(seed, entry.id, method)
     surface = answer.surface
     if isinstance(surface, PointCloud):
-        surface = sample(surface, protocol.points, generator=generator)
+        surface = sample(surface, min(protocol.points, len(surface.points)), generator=generator)
     scores = score(protocol, surface, target, generator=generator)
     cells, truth = answer.cells, target.voxels
-    if (
-        isinstance(protocol, MaquetteProtocol)
-        and cells is not None
-        and truth is not None
-        and cells.shape == truth.shape
-    ):
-        iou = 0.0 if scores.failure else float(voxel_iou(cells, truth))
+    if protocol.voxel_iou and cells is not None and truth is not None and not scores.failure:
+        iou = iou_of_cells(Voxels(cells.float(), torch.eye(4)), truth)
+        assert iou is not None
         scores = replace(scores, values=scores.values | {"iou": iou})
     return Row(entry, method, scores, answer.name)
 

@@ -1,17 +1,8 @@
 """How good a solid is: scores from definitions, and the named protocols that fix what is compared with what."""
 
-from maquette.metrics.protocols import (
-    PROTOCOLS,
-    Cmu2025Protocol,
-    MaquetteProtocol,
-    Scores,
-    ScoringProtocol,
-    Target,
-    ceiling,
-    failure_of,
-    no_scores,
-    score,
-)
+from maquette.metrics.intervals import Interval, Paired, bootstrap, paired
+from maquette.metrics.named import CMU2022, CMU2025, MAQUETTE, PROTOCOLS
+from maquette.metrics.protocol import Chamfer, Protocol, VolumeIou, YawThenIcp, is_higher_better
 from maquette.metrics.scores import (
     FScore,
     Matches,
@@ -23,29 +14,44 @@ from maquette.metrics.scores import (
     normal_consistency,
     voxel_iou,
 )
+from maquette.metrics.scoring import Scores, ceiling, no_scores, score
 from maquette.metrics.summary import Summary, macro, summarise
+from maquette.metrics.surfaces import Target, failure_of
+from maquette.metrics.volumes import contains, iou_of_cells, volume_iou
 
 __all__ = [
+    "CMU2022",
+    "CMU2025",
+    "MAQUETTE",
     "PROTOCOLS",
-    "Cmu2025Protocol",
+    "Chamfer",
     "FScore",
-    "MaquetteProtocol",
+    "Interval",
     "Matches",
+    "Paired",
+    "Protocol",
     "Scores",
-    "ScoringProtocol",
     "Summary",
     "Target",
+    "VolumeIou",
+    "YawThenIcp",
+    "bootstrap",
     "ceiling",
     "chamfer_plain",
     "chamfer_squared",
+    "contains",
     "f_score",
     "failure_of",
+    "iou_of_cells",
+    "is_higher_better",
     "macro",
     "match",
     "match_to_itself",
     "no_scores",
     "normal_consistency",
+    "paired",
     "score",
     "summarise",
+    "volume_iou",
     "voxel_iou",
 ]

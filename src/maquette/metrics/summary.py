@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from maquette.metrics.protocols import Scores
+from maquette.metrics.scoring import Scores
 
 
 @dataclass(frozen=True)
