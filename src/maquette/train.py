@@ -26,6 +26,7 @@ from maquette.data.pack import Pack, pack
 from maquette.io.atomic import write_json, write_text
 from maquette.models import (
     MeshConfig,
+    OccupancyConfig,
     PointsConfig,
     SingleView,
     TrioConfig,
@@ -41,6 +42,7 @@ NamedModel = (
     Annotated[VoxelsConfig, tyro.conf.subcommand("voxels")]
     | Annotated[PointsConfig, tyro.conf.subcommand("points")]
     | Annotated[MeshConfig, tyro.conf.subcommand("mesh")]
+    | Annotated[OccupancyConfig, tyro.conf.subcommand("occupancy")]
     | Annotated[TrioConfig, tyro.conf.subcommand("trio")]
 )
 """`ModelConfig` under the names that the command line gives its members: model:voxels and so on."""

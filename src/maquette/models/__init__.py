@@ -6,6 +6,7 @@ from maquette.models.features import Features
 from maquette.models.network import (
     MeshConfig,
     ModelConfig,
+    OccupancyConfig,
     PointsConfig,
     SingleView,
     TrioConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "Features",
     "MeshConfig",
     "ModelConfig",
+    "OccupancyConfig",
     "PointsConfig",
     "Resnet18Encoder",
     "Run",

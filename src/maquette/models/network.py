@@ -11,6 +11,7 @@ from maquette.data.targets import Targets
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
 from maquette.models.features import Features
 from maquette.models.mesh import MeshDecoder, MeshHead
+from maquette.models.occupancy import OccupancyDecoder, OccupancyHead, TriplaneOccupancy
 from maquette.models.points import PointsDecoder, PointsHead
 from maquette.models.ranges import check_ranges
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
@@ -43,6 +44,14 @@ class MeshConfig:
 
 
 @dataclass(frozen=True)
+class OccupancyConfig:
+    """Picture to a field of occupancy, and from it to a closed mesh."""
+
+    encoder: EncoderConfig = SmallEncoder()
+    head: OccupancyHead = TriplaneOccupancy()
+
+
+@dataclass(frozen=True)
 class TrioConfig:
     """Picture to all three at once, from one shared encoder: the bundled network."""
 
@@ -59,13 +68,14 @@ class TrioConfig:
         check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1)})
 
 
-ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | TrioConfig
+ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | OccupancyConfig | TrioConfig
+Head = VoxelsHead | PointsHead | MeshHead | OccupancyHead
 
-WEIGHTS = {"voxels": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.05}
+WEIGHTS = {"voxels": 1.0, "occupancy": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.05}
 """Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1."""
 
 
-def heads(config: ModelConfig) -> tuple[VoxelsHead | PointsHead | MeshHead, ...]:
+def heads(config: ModelConfig) -> tuple[Head, ...]:
     match config:
         case TrioConfig(voxels=voxels, points=points, mesh=mesh):
             return (voxels, points, mesh)
@@ -78,10 +88,10 @@ def shares(config: ModelConfig) -> dict[str, float]:
     return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
 
 
-Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder
+Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder | OccupancyDecoder
 
 
-def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tuple[str, Decoder]:
+def build_decoder(head: Head, features: int) -> tuple[str, Decoder]:
     """(name of the representation, its decoder)."""
     match head:
         case VoxelsHead():
@@ -90,6 +100,8 @@ def build_decoder(head: VoxelsHead | PointsHead | MeshHead, features: int) -> tu
             return "points", PointsDecoder(head, features)
         case MeshHead():
             return "mesh", MeshDecoder(head, features)
+        case _:
+            return "occupancy", OccupancyDecoder(head, features)
 
 
 _MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))

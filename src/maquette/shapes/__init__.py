@@ -7,6 +7,7 @@ from maquette.shapes.cubify import cubify
 from maquette.shapes.estimate import LocalFrames, curvatures, estimate_normals, local_frames
 from maquette.shapes.hits import Hits, cast
 from maquette.shapes.implicit import implicit_mesh, surface_mesh
+from maquette.shapes.implicit_refined import implicit_mesh_refined
 from maquette.shapes.inside import is_inside, signed_distance, winding_number
 from maquette.shapes.laplacian import cotangent_weights, laplacian
 from maquette.shapes.mesh import (
@@ -126,6 +127,7 @@ __all__ = [
     "grid_tetrahedra",
     "ico_sphere",
     "implicit_mesh",
+    "implicit_mesh_refined",
     "interpolate",
     "is_inside",
     "isosurface_of",

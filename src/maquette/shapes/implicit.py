@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette import ops
@@ -14,9 +14,13 @@ PIECE = 1 << 16
 """Points the function is asked for at a time."""
 
 
+Function = Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]]
+"""One number a point, whatever other points it is asked for together with."""
+
+
 @torch.no_grad()
 def implicit_mesh(
-    function: Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]],
+    function: Function,
     box: Float[Tensor, "2 3"],
     *,
     resolution: int = 64,
@@ -32,22 +36,43 @@ def implicit_mesh(
     """
     if resolution < 2:
         raise ValueError(f"implicit_mesh: resolution is {resolution}; give at least two samples along each axis")
-    low, high = box
-    if not bool((low < high).all()):
-        raise ValueError(f"implicit_mesh: box is {box.tolist()}; give its smallest and its largest corner")
-    step = (high - low).double() / (resolution - 1)
+    check_box("implicit_mesh", box)
     index = torch.arange(resolution**3, device=box.device)
-    samples = torch.empty(resolution**3, dtype=box.dtype, device=box.device)
-    for piece in index.split(PIECE):
-        grid = torch.stack([piece % resolution, piece // resolution % resolution, piece // resolution**2], -1)
-        found = function((low.double() + grid * step).to(box.dtype))
+    values = sampled("implicit_mesh", function, box, index, resolution).reshape((resolution,) * 3)
+    return closed_surface("implicit_mesh", values, box, level)
+
+
+def check_box(name: str, box: Float[Tensor, "2 3"]) -> None:
+    if not bool((box[0] < box[1]).all()):
+        raise ValueError(f"{name}: box is {box.tolist()}; give its smallest and its largest corner")
+
+
+def sampled(
+    name: str, function: Function, box: Float[Tensor, "2 3"], index: Int64[Tensor, " N"], side: int
+) -> Float[Tensor, " N"]:
+    """The function at some samples of the grid of `side`^3 over the box, by their places in its order Z Y X."""
+    low, step = box[0].double(), steps_of(box, side)
+    values = torch.empty(len(index), dtype=box.dtype, device=box.device)
+    for start in range(0, len(index), PIECE):
+        piece = index[start : start + PIECE]
+        grid = torch.stack([piece % side, piece // side % side, piece // side**2], -1)
+        found = function((low + grid * step).to(box.dtype))
         if found.shape != piece.shape:
             raise ValueError(
-                f"implicit_mesh: the function gives {tuple(found.shape)} for points {(len(piece), 3)}; "
+                f"{name}: the function gives {tuple(found.shape)} for points {(len(piece), 3)}; "
                 f"it must give one number a point, {tuple(piece.shape)}"
             )
-        samples[piece] = found
-    values = samples.reshape(resolution, resolution, resolution)
+        values[start : start + PIECE] = found
+    return values
+
+
+def steps_of(box: Float[Tensor, "2 3"], side: int) -> Float[Tensor, "3"]:
+    """The distances between neighbouring samples, in float64."""
+    return (box[1] - box[0]).double() / (side - 1)
+
+
+def closed_surface(name: str, values: Float[Tensor, "Z Y X"], box: Float[Tensor, "2 3"], level: float) -> Mesh:
+    """Marching cubes of samples, the first and the last on the box; a surface that reaches its border is an error."""
     inside = values < level
     # All six sides; only then is the surface closed.
     reaches = torch.stack(
@@ -55,11 +80,11 @@ def implicit_mesh(
     )
     if bool(reaches.any()):
         raise ValueError(
-            f"implicit_mesh: the function is below the level {level:g} on the border of the box {box.tolist()}, so the "
+            f"{name}: the function is below the level {level:g} on the border of the box {box.tolist()}, so the "
             "surface would be open; enlarge the box (or negate the function, should it be positive inside)"
         )
     vertices, faces = ops.isosurface(-values, -level)
-    return Mesh((low.double() + vertices * step).to(box.dtype), faces)
+    return Mesh((box[0].double() + vertices * steps_of(box, len(values))).to(box.dtype), faces)
 
 
 def surface_mesh(surface: Surface, *, resolution: int = 64, margin: float = 0.1) -> Mesh:
