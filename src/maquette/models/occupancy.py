@@ -174,16 +174,14 @@ class OccupancyDecoder(nn.Module):
         """Shift all logits by one number, so that what had probability `level` now has 0.5."""
         last = self.field.layers[-1]
         assert isinstance(last, nn.Linear)
-        last.bias -= math.log(level / (1 - level))
+        last.bias.sub_(math.log(level / (1 - level)))
 
 
 def uniform_queries(targets: Targets, count: int) -> tuple[Float[Tensor, "B Q 3"], Float[Tensor, "B Q"]]:
     """`count` places in the cube, and the occupancy of the voxel that each lies in; x is the voxels' last axis."""
-    batch, side = targets.voxels.shape[0], targets.voxels.shape[-1]
-    # On the CPU, where the generator is.
-    places = torch.rand(batch, count, 3, generator=targets.generator).to(targets.voxels) - 0.5
+    side, cells = targets.voxels.shape[-1], targets.voxels.flatten(1)
+    places = targets.uniform(count, 3).to(cells) - 0.5
     x, y, z = ((places + 0.5) * side).long().clamp(0, side - 1).unbind(-1)
-    cells = targets.voxels.reshape(batch, -1)
     return places, cells.gather(1, (z * side + y) * side + x)
 
 
@@ -213,10 +211,13 @@ class Concatenated(nn.Module):
     def condition(self, code: Float[Tensor, "B D"]) -> Float[Tensor, "B 256"]:
         """The code's part of the first layer, which is the same for all places."""
         first = self.layers[0]
+        assert isinstance(first, nn.Linear)
         return nn.functional.linear(code, first.weight[:, :-3], first.bias)
 
     def forward(self, condition: Float[Tensor, "B 256"], places: Float[Tensor, "B Q 3"]) -> Float[Tensor, "B Q"]:
-        x = condition[:, None] + nn.functional.linear(places, self.layers[0].weight[:, -3:])
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        x = condition[:, None] + nn.functional.linear(places, first.weight[:, -3:])
         return self.layers[1:](x)[..., 0]
 
 
