@@ -369,13 +369,23 @@ def triangles_of(accessor: dict) -> dict:
     }
 
 
-def archive(shape: tuple[int, ...], size: int) -> bytes:
+def archive(shape: tuple[int, ...], size: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """An archive whose array says it has `shape` and holds `size` zeros."""
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+    with zipfile.ZipFile(file, "w", method) as target:
         target.writestr("occupancy.npy", head.getvalue() + bytes(size))
+    return file.getvalue()
+
+
+def long_header(size: int) -> bytes:
+    """An archive whose array has `size` zeros where its header should be: a thousandth of that, when packed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target, target.open("occupancy.npy", "w") as array:
+        array.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", size))
+        for _ in range(size // 2**20):
+            array.write(bytes(2**20))
     return file.getvalue()
 
 
@@ -398,6 +408,10 @@ BOMBS = {
     "truncated.npz": archive((512, 512, 512), 1000),
     "zeros.npz": archive((1024, 1024, 1024), 1000),
     "negative.npz": archive((-1, -(10**9), 1), 1000),
+    "header.npz": long_header(2**28),
+    "lzma.npz": archive((2, 2, 2), 8, zipfile.ZIP_LZMA).replace(b"\x5d\x00", b"\xff\xff", 1),
+    "stride.glb": glb(triangles_of({"bufferView": 0, "count": 1}) | {
+        "bufferViews": [{"buffer": 0, "byteLength": 36, "byteStride": 10**30}]}, bytes(36)),
 }  # fmt: skip
 
 

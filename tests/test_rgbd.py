@@ -353,6 +353,11 @@ def break_camera(folder):
     (folder / "camera.json").write_text('{"width": 64}')
 
 
+def break_focal(folder):
+    values = f'"intrinsic_matrix": [1{"0" * 400}, 0, 0, 0, 60, 0, 31.5, 23.5, 1]'
+    (folder / "camera.json").write_text(f'{{"width": 64, "height": 48, {values}}}')
+
+
 def lose_camera(folder):
     (folder / "camera.json").unlink()
 
@@ -381,6 +386,7 @@ def empty_depth(folder):
         (break_number, "trajectory.log: view 0 is not a matrix of 4 x 4 numbers"),
         (break_lines, "trajectory.log: 2 lines; a trajectory has five for each view"),
         (break_camera, "camera.json: not a camera of width, height and an intrinsic_matrix"),
+        (break_focal, "camera.json: not a camera of width, height and an intrinsic_matrix"),
         (lose_camera, "no camera (a .json with width, height, intrinsic_matrix); name one with --intrinsics"),
         (double_camera, "2 JSON files (camera.json, other.json); say which one is the camera with --intrinsics"),
         (lose_trajectory, "trajectory.log: no such file"),

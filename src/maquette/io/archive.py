@@ -13,6 +13,9 @@ import numpy as np
 
 from maquette.io.references import read_file
 
+LONGEST_HEADER = 10_000
+"""Bytes that tell an array's shape and type; NumPy reads no longer ones either, but only after it has taken them."""
+
 
 def read_archive(path: Path, most: Mapping[str, int]) -> dict[str, np.ndarray]:
     """The arrays named in `most`, each of at most so many numbers; OSError where one is missing, larger or broken.
@@ -27,20 +30,25 @@ def read_archive(path: Path, most: Mapping[str, int]) -> dict[str, np.ndarray]:
             for name, limit in most.items():
                 if f"{name}.npy" not in archive.namelist():
                     raise OSError(f"{path}: holds no {name}; it should hold {', '.join(most)}")
-                with archive.open(f"{name}.npy") as file:
-                    version = np.lib.format.read_magic(file)
-                    first = version == (1, 0)
-                    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-                    shape, _, dtype = read(file)
+                entry = archive.getinfo(f"{name}.npy")
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise OSError(f"{path}: {name} is packed by method {entry.compress_type}; NumPy stores or deflates")
+                with archive.open(entry) as file:
+                    head = io.BytesIO(file.read(LONGEST_HEADER))
+                version = np.lib.format.read_magic(head)
+                first = version == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(head)
                 if dtype.kind not in "fbiu" or dtype.itemsize > 8:
                     raise OSError(f"{path}: {name} holds {dtype}, not numbers")
                 count = math.prod(shape)
                 if len(shape) > 8 or count > limit:
                     raise OSError(f"{path}: {name} has shape {shape}; at most {limit:,} values are read")
-                size = archive.getinfo(f"{name}.npy").file_size
-                if count * dtype.itemsize > size:
-                    raise OSError(f"{path}: truncated: {name} has shape {shape} of {dtype}, but {size} bytes")
-                with archive.open(f"{name}.npy") as file:
+                if count * dtype.itemsize > entry.file_size:
+                    raise OSError(
+                        f"{path}: truncated: {name} has shape {shape} of {dtype}, but {entry.file_size} bytes"
+                    )
+                with archive.open(entry) as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
     except (
         zipfile.BadZipFile,

@@ -22,6 +22,9 @@ COMPRESSED = {
     "KHR_meshopt_compression": "meshopt",
 }
 
+LARGEST_STRIDE = 252
+"""Bytes from one value of a buffer view to the next, by the standard."""
+
 MOST_WITHOUT_DATA = 1_000_000
 """Values of an accessor that no bytes stand behind: zeros, by the standard."""
 
@@ -195,8 +198,8 @@ def _strided(document: Document, accessor: dict, where: str, dtype: np.dtype, sh
     offset = document.count(accessor, "byteOffset", where, 0)
     size = dtype.itemsize * shape[1]
     stride = stride or size
-    if stride < size:
-        raise document.wrong(f"{where}: stride {stride} is less than its {size} bytes")
+    if not size <= stride <= max(size, LARGEST_STRIDE):
+        raise document.wrong(f"{where}: stride {stride} is not from its {size} bytes to {LARGEST_STRIDE}")
     if shape[0] == 0:
         return np.zeros(shape, dtype)
     end = offset + stride * (shape[0] - 1) + size
