@@ -59,6 +59,24 @@ def test_antialiased_coverage_of_a_square_is_its_overlap_with_each_pixel_except_
     assert torch.allclose(alpha[inner], torch.outer(overlap, overlap)[inner], atol=1e-9)
 
 
+@pytest.mark.parametrize("half", [0.05, 0.2, 0.45])
+def test_what_is_smaller_than_a_pixel_covers_its_own_area_of_it_and_no_colour_turns_negative(half):
+    mesh, camera = flat_square(8.5 - half, 8.5 + half)
+    seen = render(mesh, camera, edges=Antialias(), lights=FLAT, background=BLACK)
+    assert seen.alpha[8, 8].item() == pytest.approx((2 * half) ** 2)
+    assert seen.alpha.sum().item() == pytest.approx((2 * half) ** 2)
+    assert float(seen.rgb.min()) >= 0 and float(seen.alpha.min()) >= 0
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_antialiased_pictures_stay_within_the_colours_they_blend(level):
+    ball = exact(ico_sphere(level)).with_appearance(FaceColors(torch.ones(20 * 4**level, 3, dtype=torch.float64)))
+    for distance in (3.0, 40.0, 130.0):  # from 40 pixels across to 1
+        seen = render(ball, ahead(distance=distance), edges=Antialias(), lights=FLAT, background=BLACK)
+        for picture in (seen.rgb, seen.alpha):
+            assert float(picture.min()) >= -1e-12 and float(picture.max()) <= 1 + 1e-12
+
+
 def test_the_antialiased_picture_of_a_ball_has_its_area_and_the_gradient_of_its_area():
     ball = exact(ico_sphere(3))
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)

@@ -50,7 +50,9 @@ def blended_across_edges(
 
     `screen` is what the z-buffer `faces` was made from. The silhouette crosses the way from the centre of the nearer
     surface to the other's at a part t of it. With t > 1/2 the nearer surface takes t - 1/2 of the other pixel, else
-    the other takes 1/2 - t of its pixel: exact coverage for upright and level edges.
+    the other takes 1/2 - t of its pixel: exact coverage for upright and level edges. Pairs side by side are blended
+    first, then those one above the other: a pixel that loses on both sides keeps the product of what they leave it, as
+    the corner of a box does, and nothing leaves 0..1.
     """
     corners = screen.double()
     inner, outer, face, edge = _crossings(mesh, corners.detach(), faces)
@@ -60,9 +62,13 @@ def blended_across_edges(
     t = (start / (start - end)).to(rgb)[:, None]
 
     pictures = torch.cat([rgb, alpha[..., None]], -1).reshape(-1, 4)
-    change = (t - 0.5) * (pictures.index_select(0, inner) - pictures.index_select(0, outer))
     target = torch.where(t.detach()[:, 0] > 0.5, outer, inner)
-    blended = pictures.index_add(0, target, change).reshape(*rgb.shape[:-1], 4)
+    beside = inner // size[1] == outer // size[1]
+    for pair in (beside.nonzero()[:, 0], (~beside).nonzero()[:, 0]):
+        part = t.index_select(0, pair) - 0.5
+        ours, theirs = (pictures.index_select(0, pixel[pair]) for pixel in (inner, outer))
+        pictures = pictures.index_add(0, target[pair], part * (ours - theirs))
+    blended = pictures.reshape(*rgb.shape[:-1], 4)
     return blended[..., :3], blended[..., 3]
 
 
