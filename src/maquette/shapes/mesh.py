@@ -103,8 +103,12 @@ def check(mesh: Mesh, name: str) -> Mesh:
 
 
 def unit(vectors: Float[Tensor, "*some 3"]) -> Float[Tensor, "*some 3"]:
-    """Vectors brought to length 1; those shorter than 1e-18, whose squares float32 cannot hold, become nearly 0."""
-    return torch.nn.functional.normalize(vectors, dim=-1, eps=1e-18)
+    """Vectors brought to length 1; those shorter than 1e-18, whose squares float32 cannot hold, become 0.
+
+    These have no gradient, where dividing by a smallest length would give one of 1e18.
+    """
+    length = vectors.norm(dim=-1, keepdim=True)
+    return vectors / torch.where(length > 1e-18, length, torch.inf)
 
 
 def _area_vectors(mesh: Mesh, name: str) -> Float[Tensor, "*batch F 3"]:
