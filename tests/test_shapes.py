@@ -280,6 +280,25 @@ def test_normals_are_of_length_1_whatever_the_unit_of_length(scale):
         assert torch.allclose(normals.norm(dim=-1), torch.ones(()), atol=1e-5)
 
 
+def test_a_face_without_area_gives_its_normal_no_gradient():
+    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0]]).requires_grad_()
+    mesh = Mesh(vertices, torch.tensor([[0, 1, 2], [0, 1, 3]]))
+    for normals in (face_normals, vertex_normals):
+        (gradient,) = torch.autograd.grad((normals(mesh) * torch.tensor([1.0, 2, 3])).sum(), vertices)
+        assert float(gradient.abs().max()) < 10  # the other face is of size 1, and so are its derivatives
+
+
+def test_the_normals_of_samples_turn_with_their_faces(generator):
+    lift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    vertices = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0]], dtype=torch.float64)
+    up = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=torch.float64)
+    cloud = sample(Mesh(vertices + lift * up, torch.tensor([[0, 1, 2]])), 4, generator=generator)
+    assert cloud.normals is not None
+    # The plane z = lift x / 2 has the normal (-lift / 2, 0, 1), to first order.
+    (slope,) = torch.autograd.grad(cloud.normals[0, 0], lift)
+    assert slope.item() == pytest.approx(-0.5)
+
+
 def test_normals_of_a_cloud_stay_normal_to_a_stretched_surface(generator):
     stretch = torch.diag(torch.tensor([1.0, 3.0, 1.0, 1.0]))
     samples = sample_faces(TRIANGLE, 1, generator=generator)

@@ -186,6 +186,11 @@ def test_the_rim_of_a_square_becomes_a_curve_that_does_not_see_the_inside():
     torch.testing.assert_close(fine.vertices[4 + edges.index([0, 2])], torch.tensor([0.5, 0.5, 0]).double())
 
 
+def test_the_limit_of_a_rim_is_exact_in_double_precision():
+    # 2/3 (0, 0) + 1/6 (1, 0) + 1/6 (0, 1).
+    assert (loop_limit(SQUARE)[0] - torch.tensor([1, 1, 0]).double() / 6).abs().max() < 1e-15
+
+
 @pytest.mark.parametrize(
     "mesh",
     [double(tetrahedron()), double(cube()), SQUARE, double(ico_sphere(0))],

@@ -109,7 +109,7 @@ def loop_refinement(faces: Int[Tensor, "F 3"], vertices: int) -> Refinement:
     rims = torch.bincount(edges[~inner].reshape(-1), minlength=vertices)
     degree = torch.bincount(edges.reshape(-1), minlength=vertices)
     smooth, rim = (rims == 0) & (degree > 0), rims == 2
-    share = torch.where(smooth, _beta(degree), torch.where(rim, 1 / 8, 0.0).double())
+    share = torch.where(smooth, _beta(degree), rim.double() / 8)
     terms.append((kept, kept, 1 - share * torch.where(smooth, degree, rims * rim)))
     for end, other in ((low, high), (high, low)):
         terms.append((end, other, share[end] * (smooth[end] | ~inner)))
@@ -129,7 +129,7 @@ def loop_limit(mesh: Mesh) -> Float[Tensor, "*batch V 3"]:
     degree = torch.bincount(edges.reshape(-1), minlength=count)
     smooth, rim = (rims == 0) & (degree > 0), rims == 2
     chi = 1 / (3 / (8 * _beta(degree)) + degree)
-    share = torch.where(smooth, chi, torch.where(rim, 1 / 6, 0.0).double())
+    share = torch.where(smooth, chi, rim.double() / 6)
     kept = torch.arange(count, device=edges.device)
     low, high = edges.unbind(1)
     terms = [(kept, kept, 1 - share * torch.where(smooth, degree, rims * rim))]

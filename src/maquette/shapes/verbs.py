@@ -21,13 +21,14 @@ def sample(shape: Shape, n: int, *, generator: torch.Generator | None = None) ->
 
     A cloud gives `n` of its points: without repetition while it has enough, then whole copies and a random rest.
     Voxels are sampled on their surface mesh. `generator` makes the draw repeatable (a CPU generator for any device).
+    Gradients flow to the shape through positions, normals and colours; which face a point lies on is held fixed.
     """
     if n < 1:
         raise ValueError(f"sample: n is {n}; ask for at least one point")
     match shape:
         case Mesh():
             samples = sample_faces(check(shape, "sample"), n, generator=generator)
-            normals = face_normals(shape).detach()
+            normals = face_normals(shape)
             index = samples.faces[..., None].expand(*samples.faces.shape, 3)
             return PointCloud(positions_at(shape, samples), colors_at(shape, samples), torch.gather(normals, -2, index))
         case PointCloud(points, colors, normals):
