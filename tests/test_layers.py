@@ -46,6 +46,7 @@ LAYERS = (
 
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
 HEAVY = {
+    "accelerate",
     "igl",
     "skimage",
     "xatlas",

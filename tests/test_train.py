@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -185,11 +186,12 @@ def test_points_voxels_and_camera_are_mirrored_with_the_picture(data):
     assert 0 < mirrored < 24
 
 
-def test_the_learning_rate_warms_up_and_falls_to_nothing(tmp_path):
-    settings = TrainConfig(out=tmp_path, data=tmp_path, steps=1000, lr=0.5)
-    assert learning_rate(settings, 0) == pytest.approx(0.5 / 200, rel=1e-3)
-    assert learning_rate(settings, 500) == pytest.approx(0.25)
-    assert learning_rate(settings, 999) < 1e-5
+def test_the_learning_rate_warms_up_and_falls_to_nothing():
+    rate = partial(learning_rate, 0.5, "cosine", 200, 1000)
+    assert rate(0) == pytest.approx(0.5 / 200, rel=1e-3)
+    assert rate(500) == pytest.approx(0.25)
+    assert rate(999) < 1e-5
+    assert learning_rate(0.5, "constant", 0, 1000, 0) == learning_rate(0.5, "constant", 0, 1000, 999) == 0.5
 
 
 def test_a_run_holds_what_it_needs_and_can_be_loaded(data, tmp_path):
@@ -237,16 +239,17 @@ def test_killed_at_any_moment_a_run_resumes_with_the_same_losses(data, tmp_path)
 
 @pytest.mark.slow
 def test_a_run_survives_many_kills(data, tmp_path):
-    kill_and_resume(data, tmp_path, kills=20)
+    kill_and_resume(data, tmp_path, kills=50)
 
 
 def kill_and_resume(data: Path, folder: Path, kills: int) -> None:
     """Kill -9 a training at random moments after its first checkpoint, resume it, compare with one never killed."""
-    steps = 40
-    train(config(data, folder / "whole", steps=steps, validate_every=20))
+    # With all that has a state: moments, an average of the weights, a schedule; and parts that are accumulated.
+    settings = {"steps": 40, "validate_every": 20, "ema": 0.9, "clip": 1.0, "accumulate": 2, "warmup": 10}
+    train(config(data, folder / "whole", **settings))
     code = (
         "import sys; from pathlib import Path; from tests.test_train import config; from maquette.train import train\n"
-        f"train(config(Path(sys.argv[1]), Path(sys.argv[2]), steps={steps}, validate_every=20, resume='r' in sys.argv))"
+        f"train(config(Path(sys.argv[1]), Path(sys.argv[2]), **{settings}, resume='r' in sys.argv))"
     )
     root = Path(__file__).parents[1]
     out, rng = folder / "killed", np.random.default_rng(0)
@@ -268,8 +271,9 @@ def kill_and_resume(data: Path, folder: Path, kills: int) -> None:
         time.sleep(rng.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    train(config(data, out, steps=steps, validate_every=20, resume=True))
+    train(config(data, out, **settings, resume=True))
     assert losses(out) == losses(folder / "whole")
+    assert (out / "model.safetensors").read_bytes() == (folder / "whole" / "model.safetensors").read_bytes()
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_path):

@@ -212,7 +212,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) and not text.startswith("train: "):  # which knows what to lower
         return f"not enough memory{f' ({text})' if text else ''}; try smaller pictures, batches or grids"
     return text or type(error).__name__
 

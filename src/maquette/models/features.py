@@ -21,3 +21,7 @@ class Features:
     def __getitem__(self, chosen: slice) -> "Features":
         """Those of some of the pictures."""
         return Features(self.code[chosen], tuple(features[chosen] for features in self.maps))
+
+    def float(self) -> "Features":
+        """In single precision."""
+        return Features(self.code.float(), tuple(features.float() for features in self.maps))

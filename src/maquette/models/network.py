@@ -153,7 +153,12 @@ class SingleView(nn.Module):
 
     def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
-        features = self.encode(images)
+        # Under automatic mixed precision that of the encoder ends here: distances of 1e-3 need all their digits.
+        features = self.encode(images).float()
+        with torch.autocast(images.device.type, enabled=False):
+            return self._losses(features, targets)
+
+    def _losses(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         terms = self.viewpoint_decoder.loss(features, targets)
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():

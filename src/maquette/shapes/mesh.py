@@ -139,6 +139,8 @@ def sample_faces(mesh: Mesh, n: int, *, generator: torch.Generator | None = None
 
     Faces without area are never drawn. Gradients flow through the corners later, not through the choice.
     """
+    if not bool(torch.isfinite(mesh.vertices).all()):
+        raise ValueError("sample_faces: some vertices are not finite; there is nothing to sample")
     shape = (*mesh.vertices.shape[:-2], n)
     return sample_faces_from(mesh, torch.rand((3, *shape), generator=generator, dtype=torch.float64).movedim(0, -1))
 
@@ -147,12 +149,12 @@ def sample_faces_from(mesh: Mesh, draw: Float[Tensor, "*batch N 3"]) -> FaceSamp
     """As `sample_faces`, by numbers that are uniform in [0, 1): N triples, on any device.
 
     The first chooses the face, u and v the barycentrics (1 - sqrt u, sqrt u (1 - v), v sqrt u) (Osada et al. 2002,
-    eq. 1).
+    eq. 1). A surface that is not finite gives positions that are not, so that a loss of them can tell of it.
     """
     areas = face_areas(mesh).detach().double()
     cumulative = areas.cumsum(-1)
     total = cumulative[..., -1:]
-    if bool((total <= 0).any()) or not bool(torch.isfinite(total).all()):
+    if bool((total <= 0).any()):
         raise ValueError(f"sample_faces: the surface area is {total.min().item():g}; there is nothing to sample")
     choice, u, v = draw.to(areas).unbind(-1)
     # Inverse of the cumulative area; `right` steps over faces without area.
