@@ -6,11 +6,14 @@ B batch, N queries, M points, K places, S offsets of a union. Only indices come 
 import importlib.util
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette.ops.checks import check_batch, check_shape
+from maquette.ops.compiled import compiled
+from maquette.ops.nearest import planted
 from maquette.ops.splits import check_as_many, check_splits, equal_splits
 from maquette.ops.threads import parallel
 
@@ -127,8 +130,7 @@ def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tenso
 
 @torch.library.impl("maquette::ball", "CPU")
 def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor, radius: float, k: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (ball_reference if reference else ball_numba)(queries, points, query_splits, point_splits, radius, k)
+    return (ball_numba if compiled() else ball_reference)(queries, points, query_splits, point_splits, radius, k)
 
 
 @torch.library.impl("maquette::ball", "CUDA")
@@ -149,15 +151,15 @@ def ball_numba(
     k: int,
 ) -> Int64[Tensor, "N {k}"]:
     """The compiled kernel behind `ball_query` on the CPU: a k-d tree of each cloud, pruned by index as well."""
-    from maquette.ops.ball_numba import collect, plant_each, room_for
+    from maquette.ops.ball_numba import collect, find_least_each
 
     indices = torch.empty(len(queries), k, dtype=torch.int64)
     if indices.numel() == 0:
         return indices
-    sites, ends = points.contiguous().numpy(), point_splits.contiguous().numpy()
-    trees = room_for(sites.dtype, ends)
-    parallel(plant_each, len(ends) - 1, sites, ends, *trees)
+    forest = planted(points, point_splits)
+    least = np.empty(len(forest[-1]), np.int32)
+    parallel(find_least_each, len(point_splits) - 1, forest, least)
     limit = reach(radius, queries.dtype)
     seekers, bounds = queries.contiguous().numpy(), query_splits.contiguous().numpy()
-    parallel(collect, len(queries), seekers, bounds, sites, ends, trees, limit, indices.numpy(), chunks_per_thread=4)
+    parallel(collect, len(queries), seekers, bounds, forest, least, limit, indices.numpy(), chunks_per_thread=4)
     return indices

@@ -3,7 +3,7 @@
 A ball of many points is full after a short scan; one of few is found by the tree. There a node also knows the least
 index under it: when a query has its k, a node of none but higher indices is passed by. Bounds round as distances do:
 the result is the reference's.
-Trees of all clouds lie one after the other: cloud s owns leaves `leaf_splits[s]..` and nodes `node_splits[s]..`.
+A forest is that of `nearest_numba`, which tells how the trees of all clouds lie in it.
 """
 
 import math
@@ -11,34 +11,22 @@ import math
 import numpy as np
 from numba import njit
 
-from maquette.ops.nearest_numba import LEAF, plant
-
+LEAF = 16
+"""Points of a leaf: as in `nearest_numba`."""
 PIECE = 512
 """Points scanned before asking whether to go on."""
 WALK = 64
 """What a point found by the tree costs, in points scanned."""
 
 
-def room_for(dtype, splits):
-    """Arrays for the trees of clouds cut at `splits`: (leaf_splits, node_splits, order, sites, boxes, least)."""
-    leaves = -(-np.diff(splits) // LEAF)
-    nodes = np.array([2 << (int(n) - 1).bit_length() if n else 0 for n in leaves], np.int64)
-    leaf_splits, node_splits = (np.concatenate([[0], np.cumsum(n)]).astype(np.int64) for n in (leaves, nodes))
-    slots, places = int(leaf_splits[-1]) * LEAF, int(node_splits[-1])
-    order, least = np.empty(slots, np.int32), np.empty(places, np.int32)
-    return leaf_splits, node_splits, order, np.empty(3 * slots, dtype), np.empty((places, 6), dtype), least
-
-
 @njit(nogil=True, cache=True)
-def plant_each(lo, hi, points, splits, leaf_splits, node_splits, order, sites, boxes, least):
-    """Build the trees of clouds `lo..hi-1`."""
+def find_least_each(lo, hi, forest, least):
+    """The least index under each node of trees `lo..hi-1`."""
+    _, splits, leaf_splits, node_splits, order, _, _ = forest
     for s in range(lo, hi):
-        if splits[s + 1] == splits[s]:
-            continue
-        a, b = leaf_splits[s] * LEAF, leaf_splits[s + 1] * LEAF
-        nodes = slice(node_splits[s], node_splits[s + 1])
-        plant(points[splits[s] : splits[s + 1]], order[a:b], sites[3 * a : 3 * b], boxes[nodes])
-        find_least(order[a:b], least[nodes])
+        if splits[s] < splits[s + 1]:
+            slots = order[leaf_splits[s] * LEAF : leaf_splits[s + 1] * LEAF]
+            find_least(slots, least[node_splits[s] : node_splits[s + 1]])
 
 
 @njit(nogil=True, cache=True)
@@ -134,9 +122,9 @@ def walk(x, y, z, n, order, sites, boxes, least, limit, k, found, stack):
 
 
 @njit(nogil=True, cache=True)
-def collect(lo, hi, queries, query_splits, points, splits, forest, limit, indices):
-    """Queries `lo..hi-1` collect the lowest indices at most sqrt(limit) away; `forest` is `room_for`'s, planted."""
-    leaf_splits, node_splits, order, sites, boxes, least = forest
+def collect(lo, hi, queries, query_splits, forest, least, limit, indices):
+    """Queries `lo..hi-1` collect the lowest indices at most sqrt(limit) away."""
+    points, splits, leaf_splits, node_splits, order, sites, boxes = forest
     k = indices.shape[1]
     few, many = np.empty(k, np.int32), np.empty(k + max(k, 64), np.int32)
     stack = np.empty((64, 3), np.int64)

@@ -41,6 +41,14 @@ def check_triangles(function: str, vertices: Tensor, faces: Tensor, shape: str =
         raise ValueError(f"{function}: vertices are on {vertices.device} and faces on {faces.device}; move one")
 
 
+def check_indices(function: str, faces: Tensor, count: int) -> None:
+    """An error unless the faces name some of `count` vertices. On a GPU this waits until the faces are there."""
+    if len(faces):
+        low, high = (int(bound) for bound in torch.aminmax(faces))
+        if low < 0 or high >= count:
+            raise ValueError(f"{function}: faces name vertices {low}..{high} of {count}; make them index `vertices`")
+
+
 @cache
 def _spelled(shape: str) -> tuple[bool, int, tuple[tuple[int, int], ...]]:
     """Whether more axes may lead, how many there must be, and the sizes (axis from the end, size) that are given."""

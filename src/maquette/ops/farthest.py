@@ -11,8 +11,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette.ops.checks import check_shape
+from maquette.ops.compiled import compiled
+from maquette.ops.nearest import planted
 from maquette.ops.splits import check_splits, equal_splits
 from maquette.ops.threads import parallel
+
+WORTH = 64
+"""Choosing more points than this from a cloud pays for a tree."""
 
 
 def farthest_points(
@@ -146,8 +151,7 @@ def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
 
 @torch.library.impl("maquette::farthest", "CPU")
 def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (farthest_reference if reference else farthest_numba)(points, splits, counts, starts)
+    return (farthest_numba if compiled() else farthest_reference)(points, splits, counts, starts)
 
 
 @torch.library.impl("maquette::farthest", "CUDA")
@@ -167,9 +171,16 @@ def farthest_numba(
 ) -> Int64[Tensor, " K"]:
     """The compiled kernel behind `farthest_points` on the CPU, one cloud a work item."""
     from maquette.ops.farthest_numba import choose
+    from maquette.ops.nearest_numba import LEAF
 
     chosen_splits = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
     chosen = torch.empty(int(chosen_splits[-1]), dtype=torch.int64)
-    arrays = (cloud.contiguous().numpy() for cloud in (points, splits, chosen_splits, starts, chosen))
-    parallel(choose, len(counts), *arrays, chunks_per_thread=4)
+    if len(chosen) and int(counts.max()) > WORTH:
+        _, _, leaf_splits, _, neighbors, _, _ = planted(points, splits)
+        firsts = leaf_splits * LEAF
+    else:
+        first = splits[:-1].repeat_interleave(splits.diff(), output_size=len(points))
+        neighbors, firsts = (torch.arange(len(points)) - first).int().numpy(), splits.contiguous().numpy()
+    cloud, bounds, *rest = (each.contiguous().numpy() for each in (points, splits, chosen_splits, starts, chosen))
+    parallel(choose, len(counts), cloud, bounds, neighbors, firsts, *rest, chunks_per_thread=4)
     return chosen

@@ -11,24 +11,8 @@ import math
 import numpy as np
 from numba import njit
 
-from maquette.ops.nearest_numba import LEAF, plant
-
-BLOCK = 4 * LEAF
-WORTH = 64
-"""Choosing more points than this pays for a tree."""
-
-
-@njit(nogil=True, cache=True)
-def arrange(cloud, order):
-    """Fill `order` so that neighbours in space are neighbours in it."""
-    n = cloud.shape[0]
-    leaves = -(-n // LEAF)
-    nodes = 2
-    while nodes < 2 * leaves:
-        nodes *= 2
-    slots = np.empty(leaves * LEAF, np.int32)
-    plant(cloud, slots, np.empty(3 * leaves * LEAF, cloud.dtype), np.empty((nodes, 6), cloud.dtype))
-    order[:n] = slots[:n]
+BLOCK = 64
+"""Points that come to be looked at together; they fill the SIMD lanes."""
 
 
 @njit(nogil=True, cache=True)
@@ -54,26 +38,23 @@ def peak_of(apart, order):
 
 
 @njit(nogil=True, cache=True)
-def choose(lo, hi, points, splits, chosen_splits, starts, chosen):
-    """Choose from clouds `lo..hi-1`."""
+def choose(lo, hi, points, splits, neighbors, firsts, chosen_splits, starts, chosen):
+    """Choose from clouds `lo..hi-1`; `neighbors[firsts[s]..]` lists the points of cloud s, neighbours together."""
     for s in range(lo, hi):
         k = chosen_splits[s + 1] - chosen_splits[s]
         if k > 0:
             cloud = points[splits[s] : splits[s + 1]]
-            choose_from(cloud, starts[s], chosen[chosen_splits[s] : chosen_splits[s + 1]])
+            ranked = neighbors[firsts[s] : firsts[s] + cloud.shape[0]]
+            choose_from(cloud, ranked, starts[s], chosen[chosen_splits[s] : chosen_splits[s + 1]])
 
 
 @njit(nogil=True, cache=True)
-def choose_from(cloud, start, chosen):
-    """Choose from one cloud."""
+def choose_from(cloud, ranked, start, chosen):
+    """Choose from one cloud, whose points `ranked` lists."""
     n, k = cloud.shape[0], chosen.shape[0]
     blocks = -(-n // BLOCK)
     order = np.empty(blocks * BLOCK, np.int32)
-    if k > WORTH:
-        arrange(cloud, order)
-    else:
-        for i in range(n):
-            order[i] = i
+    order[:n] = ranked
     order[n:] = n  # behind all others
 
     # Squared distance to the nearest chosen: -1 where a point is not finite, -inf where it is chosen or there is none.

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette.ops.checks import check_batch, check_shape
+from maquette.ops.compiled import compiled
 from maquette.ops.splits import check_as_many, check_splits, equal_splits
 from maquette.ops.threads import parallel
 
@@ -155,14 +156,12 @@ def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tenso
 
 @torch.library.impl("maquette::nearest", "CPU")
 def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor, k: int) -> Tensor:
-    compiled = importlib.util.find_spec("numba") is not None
-    return (nearest_numba if compiled else nearest_reference)(queries, points, query_splits, point_splits, k)
+    return (nearest_numba if compiled() else nearest_reference)(queries, points, query_splits, point_splits, k)
 
 
 @torch.library.impl("maquette::nearest_both", "CPU")
 def _(queries: Tensor, points: Tensor, query_splits: Tensor, point_splits: Tensor) -> tuple[Tensor, Tensor]:
-    compiled = importlib.util.find_spec("numba") is not None
-    return (nearest_both_numba if compiled else nearest_both_reference)(queries, points, query_splits, point_splits)
+    return (nearest_both_numba if compiled() else nearest_both_reference)(queries, points, query_splits, point_splits)
 
 
 @torch.library.impl("maquette::nearest", "CUDA")
@@ -221,14 +220,23 @@ def _plant(a: Tensor, b: Tensor, a_splits: Tensor, b_splits: Tensor) -> tuple[Fo
     return forests
 
 
+def planted(cloud: Float[Tensor, "N 3"], splits: Int64[Tensor, " S"]) -> Forest:
+    """The trees of every cloud of the union."""
+    from maquette.ops.nearest_numba import plant_each
+
+    forest = _ground(cloud, splits)
+    parallel(plant_each, len(splits) - 1, forest)
+    return forest
+
+
 def _ground(cloud: Tensor, splits: Tensor) -> Forest:
     """Room for the trees of every cloud of the union."""
     from maquette.ops.nearest_numba import LEAF
 
     sites = cloud.contiguous().numpy()
-    leaves = -(-np.diff(splits.numpy()) // LEAF)
+    leaves = -(-splits.diff().numpy() // LEAF)
     nodes = 2 << np.ceil(np.log2(np.maximum(leaves, 1))).astype(np.int64)
     leaf_splits, node_splits = (np.concatenate([[0], np.cumsum(counts)]) for counts in (leaves, nodes))
     slots = int(leaf_splits[-1]) * LEAF
     order, boxes = np.empty(slots, np.int32), np.empty((int(node_splits[-1]), 6), sites.dtype)
-    return sites, splits.numpy(), leaf_splits, node_splits, order, np.empty(slots * 3, sites.dtype), boxes
+    return sites, splits.contiguous().numpy(), leaf_splits, node_splits, order, np.empty(slots * 3, sites.dtype), boxes

@@ -4,14 +4,14 @@ B batch, N points, V vertices, F faces. Only indices come out: closest points an
 autograd (`maquette.shapes.closest`). Distances are compared in float64, whatever the input's type.
 """
 
-import importlib.util
 import math
 
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from maquette.ops.checks import check_batch, check_shape, check_triangles
+from maquette.ops.checks import check_batch, check_indices, check_shape, check_triangles
+from maquette.ops.compiled import compiled
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 18
@@ -66,12 +66,7 @@ def check_same(name: str, what: str, points: Tensor, vertices: Tensor, faces: Te
             f"{name}: {what} are on {points.device}, vertices on {vertices.device} and faces on {faces.device}; "
             "bring them together"
         )
-    if len(faces):
-        low, high = (int(bound) for bound in torch.aminmax(faces))
-        if low < 0 or high >= vertices.shape[-2]:
-            raise ValueError(
-                f"{name}: faces name vertices {low}..{high} of {vertices.shape[-2]}; make them index `vertices`"
-            )
+    check_indices(name, faces, vertices.shape[-2])
 
 
 def rows_of(corners: Float[Tensor, "*some 3 3"]) -> Float[Tensor, "*some 39"]:
@@ -207,8 +202,7 @@ def _(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
 
 @torch.library.impl("maquette::nearest_face", "CPU")
 def _(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (nearest_face_reference if reference else nearest_face_numba)(points, vertices, faces)
+    return (nearest_face_numba if compiled() else nearest_face_reference)(points, vertices, faces)
 
 
 @torch.library.impl("maquette::nearest_to_face", "CompositeExplicitAutograd")
@@ -223,8 +217,7 @@ def _(vertices: Tensor, faces: Tensor, points: Tensor) -> Tensor:
 
 @torch.library.impl("maquette::nearest_to_face", "CPU")
 def _(vertices: Tensor, faces: Tensor, points: Tensor) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (nearest_to_face_reference if reference else nearest_to_face_numba)(vertices, faces, points)
+    return (nearest_to_face_numba if compiled() else nearest_to_face_reference)(vertices, faces, points)
 
 
 def nearest_face_numba(

@@ -7,8 +7,8 @@ distances do, so nothing nearer, and nothing as near with a lower index, is cut 
 import numpy as np
 from numba import njit
 
-from maquette.ops.tree_numba import DEPTH, apart
-
+DEPTH = 64
+"""Room on a search's stack: as in `tree_numba`."""
 LANES = 8
 """Points of a packet, and of a leaf in a tree of points."""
 FACES = 4
@@ -68,6 +68,24 @@ def measure(lanes, row, out):
         dx, dy, dz = max(dx, 0.0), max(dy, 0.0), max(dz, 0.0)
         d = (dx * dx + dy * dy + dz * dz) * SHRINK
         out[i] = d if d > best else best
+
+
+@njit(nogil=True, cache=True)
+def gap(low, high, a, b):
+    """Distance along an axis between the intervals `low..high` and `a..b`, 0 where they overlap."""
+    return max(a - high, low - b, 0.0)
+
+
+@njit(nogil=True, cache=True)
+def apart(box, nodes, node):
+    """Squared distance between a box and a node's, and between their centres (four times that)."""
+    dx = gap(box[0], box[3], nodes[node, 0], nodes[node, 3])
+    dy = gap(box[1], box[4], nodes[node, 1], nodes[node, 4])
+    dz = gap(box[2], box[5], nodes[node, 2], nodes[node, 5])
+    cx = nodes[node, 0] + nodes[node, 3] - box[0] - box[3]
+    cy = nodes[node, 1] + nodes[node, 4] - box[1] - box[4]
+    cz = nodes[node, 2] + nodes[node, 5] - box[2] - box[5]
+    return dx * dx + dy * dy + dz * dz, cx * cx + cy * cy + cz * cz
 
 
 @njit(nogil=True, cache=True)

@@ -151,6 +151,13 @@ def plant_cloud(s, clouds, splits, leaf_splits, node_splits, order, sites, boxes
 
 
 @njit(nogil=True, cache=True)
+def plant_each(lo, hi, a):
+    """Build trees `lo..hi-1` of the clouds `a`."""
+    for s in range(lo, hi):
+        plant_cloud(s, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
+
+
+@njit(nogil=True, cache=True)
 def plant_both(lo, hi, a, b):
     """Build trees `lo..hi-1`: those of the clouds `a` first, then those of `b`."""
     count = a[1].shape[0] - 1

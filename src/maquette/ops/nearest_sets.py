@@ -3,13 +3,12 @@
 Q query sets, T sets to search, N M points in each, K results.
 """
 
-import importlib.util
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maquette.ops.compiled import compiled
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
@@ -32,7 +31,7 @@ def nearest_sets(
         if not bool(torch.isfinite(points).all()):
             raise ValueError(f"nearest_sets: {name} are not all finite; leave such sets out")
     queries, sets = (points.detach().to("cpu", torch.float32).contiguous() for points in (queries, sets))
-    if importlib.util.find_spec("numba") is None:
+    if not compiled():
         return nearest_sets_reference(queries, sets, k)
     return _nearest_sets_numba(queries, sets, k)
 

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from maquette.ops.checks import check_triangles
+from maquette.ops.checks import check_indices, check_triangles
+from maquette.ops.compiled import compiled
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 22
@@ -66,9 +67,7 @@ def raster_layers_reference(
 
     Each layer is the nearest of the faces that come after the layer before, by nearness and then by number.
     """
-    if len(faces):
-        low, high = torch.aminmax(faces)
-        check_range("raster", int(low), int(high), vertices.shape[1])
+    check_indices("raster", faces, vertices.shape[1])
     count = size[0] * size[1]
     index = torch.full((len(vertices), layers, count), -1, dtype=torch.int64, device=vertices.device)
     for b, corners in enumerate(vertices.double()[:, faces]):  # F 3 3
@@ -176,8 +175,7 @@ def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
 
 @torch.library.impl("maquette::raster", "CPU")
 def _(vertices: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (raster_reference if reference else raster_numba)(vertices, faces, (height, width))
+    return (raster_numba if compiled() else raster_reference)(vertices, faces, (height, width))
 
 
 @torch.library.impl("maquette::raster_layers", "CompositeExplicitAutograd")
@@ -192,8 +190,7 @@ def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> 
 
 @torch.library.impl("maquette::raster_layers", "CPU")
 def _(vertices: Tensor, faces: Tensor, height: int, width: int, layers: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (raster_layers_reference if reference else raster_layers_numba)(vertices, faces, (height, width), layers)
+    return (raster_layers_numba if compiled() else raster_layers_reference)(vertices, faces, (height, width), layers)
 
 
 @torch.library.impl("maquette::raster", "CUDA")
@@ -237,21 +234,14 @@ def _in_bands(kernel, vertices, faces, index, layers):
     from maquette.ops.raster_numba import face_boxes
 
     size = (index.shape[1], index.shape[2])
+    check_indices("raster", faces, vertices.shape[1])
     bands, triangles = bands_of(len(vertices), size, layers), faces.contiguous().numpy()
-    if len(faces):
-        check_range("raster", int(triangles.min()), int(triangles.max()), vertices.shape[1])
     views = max(BOXES // max(len(faces), 1), 1)
     for start in range(0, len(vertices), views):
         corners, part = vertices[start : start + views].contiguous().numpy(), index[start : start + views].numpy()
         boxes = torch.empty(len(corners), len(faces), 4, dtype=torch.int32).numpy()
         parallel(face_boxes, len(corners) * len(faces), corners, triangles, *size, boxes)
         parallel(kernel, len(corners) * bands, bands, corners, triangles, boxes, part, chunks_per_thread=4)
-
-
-def check_range(name: str, low: int, high: int, count: int) -> None:
-    """An error of the function `name` unless vertex indices `low`..`high` are those of `count` vertices."""
-    if low < 0 or high >= count:
-        raise ValueError(f"{name}: faces name vertices {low}..{high} of {count}; make them index `vertices`")
 
 
 def bands_of(views: int, size: tuple[int, int], layers: int = 1) -> int:

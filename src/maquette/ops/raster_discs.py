@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maquette.ops.checks import FLOATS, check_shape
+from maquette.ops.compiled import compiled
 from maquette.ops.raster import bands_of, keep_nearest, pixels_of
 from maquette.ops.threads import parallel
 
@@ -132,8 +133,7 @@ def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
 
 @torch.library.impl("maquette::raster_discs", "CPU")
 def _(centers: Tensor, radii: Tensor, height: int, width: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (raster_discs_reference if reference else raster_discs_numba)(centers, radii, (height, width))
+    return (raster_discs_numba if compiled() else raster_discs_reference)(centers, radii, (height, width))
 
 
 @torch.library.impl("maquette::raster_discs_layers", "CompositeExplicitAutograd")
@@ -148,8 +148,7 @@ def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> T
 
 @torch.library.impl("maquette::raster_discs_layers", "CPU")
 def _(centers: Tensor, radii: Tensor, height: int, width: int, layers: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    run = raster_discs_layers_reference if reference else raster_discs_layers_numba
+    run = raster_discs_layers_numba if compiled() else raster_discs_layers_reference
     return run(centers, radii, (height, width), layers=layers)
 
 

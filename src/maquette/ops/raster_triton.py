@@ -10,7 +10,8 @@ import triton.language as tl
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maquette.ops.raster import check_range, edge_functions, face_boxes
+from maquette.ops.checks import check_indices
+from maquette.ops.raster import edge_functions, face_boxes
 
 PIXELS = 256
 """Of a program's step; a power of two."""
@@ -68,9 +69,7 @@ def raster_layers_triton(
     vertices: Float[Tensor, "B V 3"], faces: Int64[Tensor, "F 3"], size: tuple[int, int], layers: int
 ) -> Int64[Tensor, "B H W {layers}"]:
     """The compiled kernel behind `raster` and `raster_layers` on a GPU."""
-    if len(faces):
-        low, high = torch.aminmax(faces)
-        check_range("raster", int(low), int(high), vertices.shape[1])
+    check_indices("raster", faces, vertices.shape[1])
     count = size[0] * size[1]
     index = torch.full((len(vertices), layers, count), -1, dtype=torch.int64, device=vertices.device)
     for view, points in zip(index, vertices.double(), strict=True):

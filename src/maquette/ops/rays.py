@@ -4,7 +4,6 @@ B batch, N rays, V vertices, F faces. Only indices come out: distance and baryce
 (`meet`). Everything is compared in float64, whatever the input's type.
 """
 
-import importlib.util
 import math
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from maquette.ops.checks import check_shape
+from maquette.ops.compiled import compiled
 from maquette.ops.nearest_face import check_same, trees
 from maquette.ops.threads import parallel
 
@@ -144,8 +144,7 @@ def _(rays: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
 
 @torch.library.impl("maquette::ray_hits", "CPU")
 def _(rays: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (ray_hits_reference if reference else ray_hits_numba)(rays, vertices, faces)
+    return (ray_hits_numba if compiled() else ray_hits_reference)(rays, vertices, faces)
 
 
 def ray_hits_numba(

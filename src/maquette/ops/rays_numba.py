@@ -8,8 +8,8 @@ import math
 import numpy as np
 from numba import njit
 
-from maquette.ops.tree_numba import DEPTH
-
+DEPTH = 64
+"""Room on a search's stack: as in `tree_numba`."""
 FACES = 4
 """Faces of a leaf."""
 SLACK = 2.0**-40

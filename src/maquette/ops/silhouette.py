@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maquette.ops.checks import check_triangles
-from maquette.ops.raster import bands_of, check_range, keep_nearest, pixels_of
+from maquette.ops.checks import check_indices, check_triangles
+from maquette.ops.compiled import compiled
+from maquette.ops.raster import bands_of, keep_nearest, pixels_of
 from maquette.ops.threads import parallel
 
 LOGISTIC, EXPONENTIAL = 0, 1
@@ -99,7 +100,7 @@ def soft_silhouette_reference(
     blur_radius: float,
 ) -> tuple[Float[Tensor, "B H W"], Int64[Tensor, "B H W"]]:
     """What the forward kernel means: -log prod_f (1 - coverage) and the face of least d, from (x, y) in pixels."""
-    check_faces(points, faces)
+    check_indices("soft_silhouette", faces, points.shape[1])
     depth = points.new_zeros(len(points), size[0] * size[1], dtype=torch.float64)
     nearest = torch.full(depth.shape, -1, dtype=torch.int64, device=points.device)
     for b, corners in enumerate(points.double()[:, faces]):
@@ -188,12 +189,6 @@ def _pairs(corners: Float[Tensor, "F 3 2"], size: tuple[int, int], blur_radius: 
         )
 
 
-def check_faces(points: Float[Tensor, "B V 2"], faces: Int64[Tensor, "F 3"]) -> None:
-    if len(faces):
-        low, high = torch.aminmax(faces)
-        check_range("soft_silhouette", int(low), int(high), points.shape[1])
-
-
 torch.library.define(
     "maquette::soft_silhouette",
     "(Tensor points, Tensor faces, int height, int width, int kind, float sigma, float blur) -> (Tensor, Tensor)",
@@ -216,8 +211,7 @@ def _(points: Tensor, faces: Tensor, height: int, width: int, kind: int, sigma: 
 
 @torch.library.impl("maquette::soft_silhouette", "CPU")
 def _(points: Tensor, faces: Tensor, height: int, width: int, kind: int, sigma: float, blur: float):
-    reference = importlib.util.find_spec("numba") is None
-    forward = soft_silhouette_reference if reference else soft_silhouette_numba
+    forward = soft_silhouette_numba if compiled() else soft_silhouette_reference
     return forward(points, faces, (height, width), kind, sigma, blur)
 
 
@@ -233,8 +227,7 @@ def _(points: Tensor, faces: Tensor, upstream: Tensor, kind: int, sigma: float, 
 
 @torch.library.impl("maquette::soft_silhouette_backward", "CPU")
 def _(points: Tensor, faces: Tensor, upstream: Tensor, kind: int, sigma: float, blur: float) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    backward = soft_silhouette_backward_reference if reference else soft_silhouette_backward_numba
+    backward = soft_silhouette_backward_numba if compiled() else soft_silhouette_backward_reference
     return backward(points, faces, upstream, kind, sigma, blur)
 
 
@@ -267,7 +260,7 @@ def soft_silhouette_numba(
     """The compiled forward kernel: boxes of the faces of some views first, then bands of their rows."""
     from maquette.ops.silhouette_numba import soft_bands, soft_boxes
 
-    check_faces(points, faces)
+    check_indices("soft_silhouette", faces, points.shape[1])
     depth = torch.empty(len(points), *size, dtype=points.dtype)
     nearest = torch.empty(len(points), *size, dtype=torch.int64)
     bands, triangles = bands_of(len(points), size), faces.contiguous().numpy()

@@ -10,7 +10,8 @@ import triton.language as tl
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maquette.ops.silhouette import LOGISTIC, check_faces, reach_boxes
+from maquette.ops.checks import check_indices
+from maquette.ops.silhouette import LOGISTIC, reach_boxes
 
 PIXELS = 128
 """Of a program's step; a power of two."""
@@ -132,7 +133,7 @@ def soft_silhouette_triton(
     blur_radius: float,
 ) -> tuple[Float[Tensor, "B H W"], Int64[Tensor, "B H W"]]:
     """The compiled forward kernel on a GPU."""
-    check_faces(points, faces)
+    check_indices("soft_silhouette", faces, points.shape[1])
     depth = torch.zeros(len(points), size[0] * size[1], dtype=torch.float64, device=points.device)
     nearest = torch.full(depth.shape, LAST, dtype=torch.int64, device=points.device)
     numbers = torch.tensor([sigma, blur_radius], dtype=torch.float64, device=points.device)

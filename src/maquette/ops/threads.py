@@ -1,6 +1,8 @@
 """Run a compiled kernel on several threads.
 
 A kernel is an `@njit(nogil=True, cache=True)` function `kernel(lo, hi, *arguments)` that does work items `lo..hi-1`.
+All that it calls and all constants it uses stand in its own file: numba keeps compiled kernels on disk, and looks at no
+other file to see whether they are out of date.
 The pool belongs to one process: a pool inherited through `fork` has no threads and would hang.
 """
 
@@ -10,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
+
+from maquette.ops.compiled import collection_paused
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -27,6 +31,9 @@ def parallel(kernel: Callable[..., None], count: int, *arguments: object, chunks
     With one thread, or one item, the calling thread does all the work and no pool is made. More chunks than threads
     level out items of unequal cost. An exception of the kernel is raised here, after every chunk has ended.
     """
+    if getattr(kernel, "signatures", None) == []:  # of numba, and not loaded yet
+        with collection_paused():
+            kernel(0, 0, *arguments)
     threads = torch.get_num_threads()
     chunks = min(count, threads * chunks_per_thread) if threads > 1 else 1
     if chunks <= 1:

@@ -5,13 +5,12 @@ k + 1) in x, y, z. A triangle and a box are apart exactly if one of 13 axes part
 normal, and the nine products of their edges (Akenine-Moeller 2001, "Fast 3D triangle-box overlap testing").
 """
 
-import importlib.util
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maquette.ops.checks import FLOATS, check_shape
+from maquette.ops.compiled import compiled
 from maquette.ops.threads import parallel
 
 PAIRS = 1 << 20
@@ -97,8 +96,7 @@ def _(corners: Tensor, depth: int, height: int, width: int) -> Tensor:
 
 @torch.library.impl("maquette::touched_cells", "CPU")
 def _(corners: Tensor, depth: int, height: int, width: int) -> Tensor:
-    reference = importlib.util.find_spec("numba") is None
-    return (touched_cells_reference if reference else touched_cells_numba)(corners, (depth, height, width))
+    return (touched_cells_numba if compiled() else touched_cells_reference)(corners, (depth, height, width))
 
 
 def touched_cells_numba(corners: Float[Tensor, "F 3 3"], size: tuple[int, int, int]) -> Bool[Tensor, "Z Y X"]:

@@ -107,21 +107,3 @@ def grow_each(lo, hi, boxes, leaf, order, nodes):
     """Build trees `lo..hi-1` of a batch."""
     for b in range(lo, hi):
         grow(boxes[b], leaf, order[b], nodes[b])
-
-
-@njit(nogil=True, cache=True)
-def gap(low, high, a, b):
-    """Distance along an axis between the intervals `low..high` and `a..b`, 0 where they overlap."""
-    return max(a - high, low - b, 0.0)
-
-
-@njit(nogil=True, cache=True)
-def apart(box, nodes, node):
-    """Squared distance between a box and a node's, and between their centres (four times that)."""
-    dx = gap(box[0], box[3], nodes[node, 0], nodes[node, 3])
-    dy = gap(box[1], box[4], nodes[node, 1], nodes[node, 4])
-    dz = gap(box[2], box[5], nodes[node, 2], nodes[node, 5])
-    cx = nodes[node, 0] + nodes[node, 3] - box[0] - box[3]
-    cy = nodes[node, 1] + nodes[node, 4] - box[1] - box[4]
-    cz = nodes[node, 2] + nodes[node, 5] - box[2] - box[5]
-    return dx * dx + dy * dy + dz * dz, cx * cx + cy * cy + cz * cz
