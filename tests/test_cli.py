@@ -132,20 +132,34 @@ def test_an_unknown_command_suggests_the_nearest(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "wrong"),
     [
-        ["greet"],
-        ["greet", "--name", "Ada", "--times", "x"],
-        ["greet", "--nam", "Ada"],
-        ["greet", "--name", "Ada", "voice:loudly", "--voice.volume", "x"],
+        ("", "missing --name STR"),
+        ("--name Ada --times x", "Error parsing --times"),
+        ("--nam Ada", "missing --name STR; unknown argument '--nam', did you mean '--name'?"),
+        ("--name Ada --tims 3", "unknown argument '--tims', did you mean '--times'?"),
+        ("--name Ada --qqqq 3", "unknown argument '--qqqq'"),
+        ("--name Ada Bob", "unknown argument 'Bob'"),
+        ("--name Ada voice:lowdly", "unknown argument 'voice:lowdly', did you mean 'voice:loudly'?"),
+        ("--name Ada voice:loudly --voice.volum 3", "unknown argument '--voice.volum', did you mean '--voice.volume'?"),
+        ("--name Ada voice:loudly --voice.volume x", "Error parsing --voice.volume"),
+        ("--name", "Missing value for argument '--name'"),
     ],
 )
-def test_wrong_arguments_exit_with_2_and_never_run(greet, arguments, capsys):
+def test_wrong_arguments_are_one_line_with_the_nearest_right_one(greet, arguments, wrong, capsys):
     greet(raising(AssertionError("ran")))
+    assert cli.main(["greet", *arguments.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"maquette: greet: {wrong}")
+    assert captured.err.endswith("; maquette greet --help lists all arguments\n")
+    assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_help_of_a_command_is_no_error(greet, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
-    assert stop.value.code == 2
-    assert "maquette greet" in capsys.readouterr().err
+        cli.main(["greet", "--help"])
+    assert stop.value.code == 0
+    assert "Who is greeted." in capsys.readouterr().out
 
 
 def test_a_config_that_contradicts_itself_is_one_line(greet, capsys):

@@ -4,15 +4,19 @@ Each command is a config dataclass that tyro turns into arguments, and a functio
 """
 
 import contextlib
+import dataclasses
 import difflib
 import errno
 import importlib
 import io
 import os
+import re
 import sys
+import textwrap
 import traceback
+import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from maquette.version import __version__
@@ -97,6 +101,9 @@ COMMANDS = {
 IMPLIED = {"render": "picture"}
 """The second word of a command of two, where a file stands in its place."""
 
+ASIDES = ("For full helptext", "Argument helptext", "Available subcommands", "Perhaps you meant")
+"""How parts of tyro's boxes begin that tell nothing of what is wrong."""
+
 USAGE_ERROR, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
 
@@ -168,7 +175,7 @@ def _call(name: str, arguments: list[str]) -> None:
 
 
 def _parse(config: type, name: str, arguments: list[str]) -> object:
-    """The config that the arguments say; a usage error leaves with exit code 2, as all do that parse arguments."""
+    """The config that the arguments say."""
     import tyro
 
     said = io.StringIO()
@@ -180,8 +187,47 @@ def _parse(config: type, name: str, arguments: list[str]) -> object:
     except SystemExit as stop:
         if (contradiction := _contradiction(stop)) is not None:
             raise contradiction from None
-        sys.stderr.write(said.getvalue())
-        raise
+        if stop.code != USAGE_ERROR:
+            raise
+        wrong = "; ".join(_unboxed(said.getvalue(), config))
+        raise ValueError(f"{name}: {wrong}; maquette {name} --help lists all arguments") from None
+
+
+def _unboxed(box: str, config: type) -> list[str]:
+    """What tyro tells in a box of several parts, each in a few words, with the nearest that there is to the unknown."""
+    rows = [line.strip("│").rstrip() for line in box.strip().splitlines()[1:] if not line.startswith("╰")]
+    parts = "\n".join("" if set(row.strip()) <= set("─-") else row for row in rows).split("\n\n")
+    there = [*_options(config), *re.findall(r"[\w.]+:[\w-]+", box.partition("Available subcommands:")[2])]
+    told = []
+    for part in parts:
+        text = " ".join(part.split())
+        if text.startswith("Missing from"):
+            # Each argument, and deeper in what it is for.
+            listed = textwrap.dedent(re.sub("^ *Missing from.*$", "", part, flags=re.MULTILINE))
+            told.append("missing " + ", ".join(re.findall(r"^\S.*$", listed, re.MULTILINE)))
+        elif text.startswith("Unrecognized options:"):
+            words = text.partition(":")[2].replace(",", " ").split()
+            # After an unknown option stands its value.
+            told += [_unknown(word, there) for word in words if word.startswith("-")] or [_unknown(words[0], there)]
+        elif text and not text.startswith(ASIDES):
+            told.append(text.rstrip("."))
+    return told
+
+
+def _unknown(word: str, there: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, there, n=1)
+    return f"unknown argument {word!r}" + (f", did you mean {near[0]!r}?" if near else "")
+
+
+def _options(config: type, prefix: str = "--") -> Iterator[str]:
+    """The options of a config and of all that may be chosen in it, as tyro spells them."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        option = prefix + field.name.replace("_", "-")
+        yield option
+        for choice in (hints[field.name], *typing.get_args(hints[field.name])):
+            if isinstance(choice, type) and dataclasses.is_dataclass(choice):
+                yield from _options(choice, f"{option}.")
 
 
 def _contradiction(stop: SystemExit) -> ValueError | None:
