@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from maquette.alignment import aligned_camera
+from maquette.alignment import aligned_camera, cropped_cameras
 from maquette.camera import orbit
 from maquette.rendering import Ambient, render
 from maquette.shapes import Mesh, PointCloud, VertexColors, bounds, vertex_normals
@@ -136,6 +136,27 @@ def test_the_aligned_camera_lays_the_solid_into_its_box():
     direction = view.position / view.position.norm()
     expected = torch.tensor([math.cos(0.4) * math.sin(0.7), math.sin(0.4), math.cos(0.4) * math.cos(0.7)])
     assert torch.allclose(direction, expected, atol=1e-6)
+
+
+def test_cropped_cameras_fill_the_square_but_for_the_margin_alone_and_in_a_batch():
+    wide = ico_sphere(2).vertices * torch.tensor([0.5, 0.2, 0.3])
+    points = torch.stack([wide, wide[:, [1, 0, 2]], wide + 0.1])
+    azimuth, elevation, distance = (
+        torch.tensor([0.4, -1.0, 2.0]),
+        torch.tensor([0.1, 0.5, 0.0]),
+        torch.tensor([2.0, 1, 9]),
+    )
+    cameras = cropped_cameras(points, (azimuth, elevation, distance), margin=0.25)
+    pixels = cameras.project(points)
+    low, high = pixels.amin(1), pixels.amax(1)
+    # In the middle, the longer side 1 / (1 + 2 * 0.25) of the square.
+    torch.testing.assert_close((low + high) / 2, torch.full((3, 2), 0.5))
+    torch.testing.assert_close((high - low).amax(1), torch.full((3,), 2 / 3))
+    for i in range(3):
+        box = (float(low[i, 0]), float(low[i, 1]), float(high[i, 0]), float(high[i, 1]))
+        viewpoint = (float(azimuth[i]), float(elevation[i]), float(distance[i]))
+        alone = aligned_camera(points[i], viewpoint, box, size=(1, 1))
+        torch.testing.assert_close(alone.project(points[i]), pixels[i])
 
 
 def test_the_aligned_camera_of_the_true_viewpoint_is_the_true_camera():

@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.data.targets import Targets
-from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length
+from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length, map_channels
 from maquette.models.features import Features
+from maquette.models.graph_mesh import GraphMeshDecoder, GraphMeshHead
 from maquette.models.mesh import MeshDecoder, MeshHead
 from maquette.models.occupancy import OccupancyDecoder, OccupancyHead, TriplaneOccupancy
 from maquette.models.points import PointsDecoder, PointsHead
@@ -40,7 +41,7 @@ class MeshConfig:
     """Picture to a deformed ico-sphere."""
 
     encoder: EncoderConfig = SmallEncoder()
-    head: MeshHead = MeshHead()
+    head: MeshHead | GraphMeshHead = MeshHead()
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TrioConfig:
 
 
 ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | OccupancyConfig | TrioConfig
-Head = VoxelsHead | PointsHead | MeshHead | OccupancyHead
+Head = VoxelsHead | PointsHead | MeshHead | GraphMeshHead | OccupancyHead
 
 WEIGHTS = {"voxels": 1.0, "occupancy": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.05}
 """Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1."""
@@ -88,11 +89,12 @@ def shares(config: ModelConfig) -> dict[str, float]:
     return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
 
 
-Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder | OccupancyDecoder
+Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder | GraphMeshDecoder | OccupancyDecoder
 
 
-def build_decoder(head: Head, features: int) -> tuple[str, Decoder]:
+def build_decoder(head: Head, encoder: EncoderConfig) -> tuple[str, Decoder]:
     """(name of the representation, its decoder)."""
+    features = feature_length(encoder)
     match head:
         case VoxelsHead():
             return "voxels", VoxelsDecoder(head, features)
@@ -100,6 +102,8 @@ def build_decoder(head: Head, features: int) -> tuple[str, Decoder]:
             return "points", PointsDecoder(head, features)
         case MeshHead():
             return "mesh", MeshDecoder(head, features)
+        case GraphMeshHead():
+            return "mesh", GraphMeshDecoder(head, features, map_channels(encoder))
         case _:
             return "occupancy", OccupancyDecoder(head, features)
 
@@ -117,7 +121,7 @@ class SingleView(nn.Module):
         features = feature_length(config.encoder)
         self.encoder = build_encoder(config.encoder)
         self.viewpoint_decoder = ViewpointDecoder(features)
-        self.decoders = nn.ModuleDict(dict(build_decoder(head, features) for head in heads(config)))
+        self.decoders = nn.ModuleDict(dict(build_decoder(head, config.encoder) for head in heads(config)))
 
     @property
     def picture_size(self) -> int:
@@ -137,7 +141,10 @@ class SingleView(nn.Module):
         """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3."""
         if representation not in self.decoders:
             raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
-        return list(cast(Decoder, self.decoders[representation]).shapes(features))
+        decoder = cast(Decoder, self.decoders[representation])
+        if isinstance(decoder, GraphMeshDecoder):
+            return list(decoder.shapes(features, self.viewpoint(features)))
+        return list(decoder.shapes(features))
 
     def shapes_from_both(self, features: Features, mirrored: Features, representation: str) -> list[Shape]:
         """As `shapes`, of pictures that were also seen in the mirror: `mirrored` are the features of `images.flip(-1)`.
@@ -163,7 +170,12 @@ class SingleView(nn.Module):
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():
             count = max(1, round(len(features) * parts.get(name, 1.0)))
-            terms |= cast(Decoder, decoder).loss(features[:count], targets.first(count))
+            part, truth = features[:count], targets.first(count)
+            match cast(Decoder, decoder):
+                case GraphMeshDecoder() as seeing:
+                    terms |= seeing.loss(part, truth, self.viewpoint(part))
+                case blind:
+                    terms |= blind.loss(part, truth)
         return terms
 
 
