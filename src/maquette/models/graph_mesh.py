@@ -163,12 +163,16 @@ class Pyramid(nn.Module):
 class Stage(nn.Module):
     """Graph convolutions over one topology, from what vertices know to what they know next and how they move."""
 
-    means: Tensor
+    places: Tensor
+    weights: Tensor
 
     def __init__(self, topology: Topology, inputs: int, features: int, width: int, blocks: int):
         super().__init__()
         self.topology = topology
-        self.register_buffer("means", neighbour_means(topology), persistent=False)
+        means = neighbour_means(topology)
+        # In its dense parts: sparse buffers cannot be sent from process to process.
+        self.register_buffer("places", means.indices(), persistent=False)
+        self.register_buffer("weights", means.values(), persistent=False)
         self.enter = nn.Linear(inputs, width)
         self.code = nn.Linear(features, width, bias=False)
         self.blocks = nn.ModuleList(GraphBlock(width) for _ in range(blocks))
@@ -180,9 +184,11 @@ class Stage(nn.Module):
     def forward(
         self, known: Float[Tensor, "V B I"], code: Float[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "V B H"], Float[Tensor, "V B 3"]]:
+        size = (self.topology.vertices, self.topology.vertices)
+        means = torch.sparse_coo_tensor(self.places, self.weights, size, check_invariants=False, is_coalesced=True)
         hidden = self.enter(known) + self.code(code)
         for block in self.blocks:
-            hidden = block(hidden, self.means)
+            hidden = block(hidden, means)
         return hidden, self.leave(torch.relu(hidden))
 
 
