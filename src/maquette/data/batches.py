@@ -4,13 +4,15 @@ So resuming at a step gives the batches that an uninterrupted training would hav
 a part of each give the batches of one. B pictures a batch.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from maquette.data.augment import Augmentation, turned_voxels, varied, viewer_from_object
 from maquette.data.pack import Pack
 from maquette.data.targets import Targets
 
@@ -36,39 +38,57 @@ def _order(count: int, seed: int, epoch: int) -> Int[np.ndarray, " M"]:
 
 
 def training_batch(
-    data: Pack, size: int, seed: int, step: int, *, part: slice = WHOLE
-) -> tuple[Float[Tensor, "B 4 S S"], Targets]:
-    """`size` objects, one random view each; half of them mirrored left to right, colours jittered.
+    data: Pack,
+    size: int,
+    seed: int,
+    step: int,
+    *,
+    part: slice = WHOLE,
+    augmentation: Augmentation = Augmentation(),
+) -> tuple[Float[Tensor, "B ..."], Targets]:
+    """`size` objects, one random view each, varied as the augmentation says: pictures (B, 4, S, S) and their truth.
 
+    A pack with codes gives codes (B, D) in the place of pictures; nothing is mirrored and no colour changes then.
     `part` of the batch is made without the rest of it, as it would be with it.
     """
     objects = objects_at(len(data.entries), size, seed, step)[part]
     draws = [np.random.default_rng([seed, step, place]) for place in np.arange(size)[part]]
     first, last = data.first_view[objects], data.first_view[objects + 1]
     views = first + (np.array([rng.random() for rng in draws]) * (last - first)).astype(np.int64)
-    mirrored = np.array([rng.random() < 0.5 for rng in draws])
+    mirrored = np.array([rng.random() < augmentation.mirror for rng in draws], dtype=bool) & (data.codes is None)
     points = _window(data.points, objects, draws)
-    voxels = data.unpacked_voxels(objects)
+    voxels = None if data.voxels is None else data.unpacked_voxels(objects)
     places, inside = balanced(data, objects, draws)
     cameras = data.cameras[views].copy()
-    pixels = data.views[views]
     # The mirror image of a picture shows the mirror image of the solid, from the opposite azimuth.
-    pixels[mirrored] = pixels[mirrored, :, ::-1]
     points[mirrored, :, 0] *= -1
     places[mirrored, :, 0] *= -1
-    voxels[mirrored] = voxels[mirrored][..., ::-1]
+    if voxels is not None:
+        voxels[mirrored] = voxels[mirrored][..., ::-1]
     cameras[mirrored, 0] *= -1
-    return _jittered(pixels, draws), _targets(points, voxels, places, inside, cameras, draws)
+    if data.codes is None:
+        pixels = data.views[views]
+        pixels[mirrored] = pixels[mirrored, :, ::-1]
+        seen = varied(pixels, augmentation, draws)
+    else:
+        seen = torch.from_numpy(data.codes[views])
+    return seen, _targets(points, voxels, places, inside, cameras, augmentation, draws)
 
 
-def fixed_batch(data: Pack, views: Int[np.ndarray, " B"]) -> tuple[Float[Tensor, "B 4 S S"], Targets]:
-    """The given views as they are, for validation and evaluation."""
+def fixed_batch(
+    data: Pack, views: Int[np.ndarray, " B"], *, augmentation: Augmentation = Augmentation()
+) -> tuple[Float[Tensor, "B ..."], Targets]:
+    """The given views as they are, or their codes, for validation; of the augmentation only its frame counts."""
     objects = np.searchsorted(data.first_view, views, side="right") - 1
     points = data.points[objects][:, :SAMPLED].astype(np.float32)
-    pictures = torch.from_numpy(data.views[views]).permute(0, 3, 1, 2).to(torch.float32) / 255
+    if data.codes is None:
+        seen = torch.from_numpy(data.views[views]).permute(0, 3, 1, 2).to(torch.float32) / 255
+    else:
+        seen = torch.from_numpy(data.codes[views])
     draws = [np.random.default_rng([0, view]) for view in views]
     places, inside = balanced(data, objects, draws)
-    return pictures, _targets(points, data.unpacked_voxels(objects), places, inside, data.cameras[views], draws)
+    voxels = None if data.voxels is None else data.unpacked_voxels(objects)
+    return seen, _targets(points, voxels, places, inside, data.cameras[views], augmentation, draws)
 
 
 def _window(
@@ -100,19 +120,20 @@ def balanced(
 
 def _targets(
     points: np.ndarray,
-    voxels: np.ndarray,
+    voxels: np.ndarray | None,
     places: np.ndarray,
     inside: np.ndarray,
     cameras: np.ndarray,
+    augmentation: Augmentation,
     draws: list[np.random.Generator],
 ) -> Targets:
     known = np.isfinite(cameras).all(-1)
     azimuth, elevation, distance = torch.from_numpy(np.where(known[:, None], cameras, 1.0).astype(np.float32)).unbind(
         -1
     )
-    return Targets(
+    targets = Targets(
         torch.from_numpy(points),
-        torch.from_numpy(np.ascontiguousarray(voxels)),
+        None if voxels is None else torch.from_numpy(np.ascontiguousarray(voxels)),
         torch.from_numpy(places),
         torch.from_numpy(inside),
         azimuth.contiguous(),
@@ -121,20 +142,23 @@ def _targets(
         torch.from_numpy(known),
         torch.tensor([int(rng.integers(2**62)) for rng in draws]),
     )
+    return in_viewer_frame(targets) if augmentation.frame == "viewer" else targets
 
 
-def _jittered(pixels: UInt8[np.ndarray, "B S S 4"], draws: list[np.random.Generator]) -> Float[Tensor, "B 4 S S"]:
-    """Brightness, contrast, gamma and the order of the channels: colour says little about shape.
-
-    The changes of a value are the same all over a picture, so 256 of them are worked out and looked up.
-    """
-    values = np.arange(256, dtype=np.float32) / 255
-    pictures = np.empty((len(pixels), 4, *pixels.shape[1:3]), np.float32)
-    for picture, source, rng in zip(pictures, pixels, draws, strict=True):
-        brightness, contrast, gamma = rng.uniform(0.7, 1.3), rng.uniform(0.7, 1.3), rng.uniform(0.7, 1.4)
-        table = ((values * brightness - 0.5) * contrast + 0.5).clip(1e-4, 1) ** gamma
-        order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
-        for channel, origin in enumerate(order):
-            np.take(table.astype(np.float32), source[..., origin], out=picture[channel])
-        np.take(values, source[..., 3], out=picture[3])
-    return torch.from_numpy(pictures)
+def in_viewer_frame(targets: Targets) -> Targets:
+    """The truth turned so that its camera stands at azimuth 0, elevation 0. A camera's roll is not turned away."""
+    if not bool(targets.has_camera.all()):
+        unknown = int((~targets.has_camera).sum())
+        raise ValueError(
+            f"train: frame viewer needs cameras, and {unknown} of {len(targets.has_camera)} views of a batch have "
+            "none; choose frame object"
+        )
+    turn = viewer_from_object(targets.azimuth, targets.elevation)
+    return replace(
+        targets,
+        points=targets.points @ turn.mT,
+        queries=targets.queries @ turn.mT,
+        voxels=None if targets.voxels is None else turned_voxels(targets.voxels, turn),
+        azimuth=torch.zeros_like(targets.azimuth),
+        elevation=torch.zeros_like(targets.elevation),
+    )

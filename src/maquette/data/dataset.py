@@ -28,13 +28,10 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int16, UInt8
 
 from maquette.camera import Camera
-from maquette.io.atomic import write_text
+from maquette.data.entries import Entry, open_entries, write_entries
 
 FORMAT = "maquette-dataset"
 FORMAT_VERSION = 1
-SPLITS = ("train", "val", "test", "all")
-UNLABELLED = ("", "other", "unknown")
-"""Categories that do not say what an object is."""
 LEARNING_FRAME = "bounding box centred at the origin, its diagonal 1, front +z, y up"
 TEMPORARY = ".tmp-"
 PACKS = "packs"
@@ -42,16 +39,12 @@ PACKS = "packs"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One object of a data set."""
+class Missing:
+    """An object that should be there and cannot be used."""
 
-    id: str
-    category: str
-    split: str
-    """One of train, val, test, or all where nobody has split them."""
     source: str
-    """The file or the seed that it was made from."""
-    views: int
+    split: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -85,13 +78,14 @@ class Truth:
 
     points: Float32[np.ndarray, "N 3"]
     """Uniform on the outer surface."""
-    normals: Float32[np.ndarray, "N 3"]
-    """Unit vectors to the outside."""
+    normals: Float32[np.ndarray, "N 3"] | None
+    """Unit vectors to the outside; None where the data has none: then normals are not compared."""
     labels: Int16[np.ndarray, " N"]
     """Index into `label_names`."""
     label_names: tuple[str, ...]
-    voxels: Bool[np.ndarray, "Z Y X"]
-    """Filled cells of the cube [-0.5, 0.5]^3, axes and centres as in `maquette.shapes.Voxels`."""
+    voxels: Bool[np.ndarray, "Z Y X"] | None
+    """Filled cells of the cube [-0.5, 0.5]^3, axes and centres as in `maquette.shapes.Voxels`; None where the data has
+    none: then nothing can be learnt about grids, and no IoU is measured."""
     surroundings: Surroundings | None = None
     """None where the data has none; then the voxels say what is inside."""
 
@@ -104,7 +98,12 @@ class Dataset(Protocol):
     def name(self) -> str: ...
 
     @property
-    def entries(self) -> tuple[Entry, ...]: ...
+    def entries(self) -> Sequence[Entry]: ...
+
+    @property
+    def missing(self) -> Sequence[Missing]:
+        """Objects that are named and not there: they are no entries, and nobody may pass over them unsaid."""
+        ...
 
     @property
     def frame(self) -> str:
@@ -117,6 +116,15 @@ class Dataset(Protocol):
 
     def stamp(self, entry: Entry) -> str:
         """Another text when the object's files are replaced: what is made from them can be told to be stale."""
+        ...
+
+
+@runtime_checkable
+class HasCodes(Protocol):
+    """A data set that holds what a fixed encoder made of each picture."""
+
+    def codes(self, entry: Entry) -> Float32[np.ndarray, "K D"]:
+        """One code a view, in the order of the views."""
         ...
 
 
@@ -151,7 +159,8 @@ class Prepared:
 
     root: Path
     name: str
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
+    missing: tuple[Missing, ...] = ()
     frame: str = LEARNING_FRAME
 
     def view(self, entry: Entry, k: int) -> View:
@@ -178,12 +187,15 @@ class Prepared:
         folder = object_folder(self.root, entry.id)
         names = tuple(read_json(folder / "object.json")["label_names"])
         with np.load(folder / "shape.npz", allow_pickle=False) as arrays:
-            bits, side = arrays["voxels"], int(arrays["resolution"])
-            voxels = np.unpackbits(bits, count=side**3).astype(bool).reshape(side, side, side)
-            about = None
+            voxels = normals = about = None
+            if "voxels" in arrays:
+                side = int(arrays["resolution"])
+                voxels = np.unpackbits(arrays["voxels"], count=side**3).astype(bool).reshape(side, side, side)
+            if "normals" in arrays:
+                normals = arrays["normals"].astype(np.float32)
             if "places" in arrays:
                 about = Surroundings(arrays["places"].astype(np.float32), arrays["distances"].astype(np.float32))
-            return Truth(arrays["points"], arrays["normals"].astype(np.float32), arrays["labels"], names, voxels, about)
+            return Truth(arrays["points"], normals, arrays["labels"], names, voxels, about)
 
     def stamp(self, entry: Entry) -> str:
         folder = object_folder(self.root, entry.id)
@@ -204,23 +216,10 @@ def _open_prepared(root: Path) -> Prepared:
             f"this Maquette reads {FORMAT!r} version {FORMAT_VERSION}"
         )
     index = root / "index.jsonl"
-    entries = _read_index(index) if index.is_file() else tuple(entries_in_folders(root))
+    entries = open_entries(index) if index.is_file() else tuple(entries_in_folders(root))
     if not entries:
         raise ValueError(f"open_dataset: {root} holds no finished object; run `maquette prepare` again")
     return Prepared(root, root.resolve().name, entries)
-
-
-def _read_index(path: Path) -> tuple[Entry, ...]:
-    entries = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"open_dataset: {path} line {number} is not an entry ({error}); delete the file, "
-                "it is made again from the folders"
-            ) from error
-    return tuple(entries)
 
 
 def read_json(path: Path):
@@ -266,15 +265,14 @@ def write_object(root: Path, entry: Entry, pictures: Pictures, truth: Truth, not
     (folder / "views").mkdir(parents=True)
     try:
         _write_pictures(folder, pictures)
-        side = len(truth.voxels)
-        arrays: dict[str, np.ndarray] = {
-            "points": truth.points,
+        arrays: dict[str, np.ndarray] = {"points": truth.points}
+        if truth.normals is not None:
             # Directions to 1/2000 are plenty, and the file is a quarter smaller.
-            "normals": truth.normals.astype(np.float16),
-            "labels": truth.labels,
-            "voxels": np.packbits(truth.voxels.reshape(-1)),
-            "resolution": np.array(side),
-        }
+            arrays["normals"] = truth.normals.astype(np.float16)
+        arrays["labels"] = truth.labels
+        if truth.voxels is not None:
+            arrays["voxels"] = np.packbits(truth.voxels.reshape(-1))
+            arrays["resolution"] = np.array(len(truth.voxels))
         if truth.surroundings is not None:
             # Places were drawn on the grid of 16-bit numbers, so nothing of them is lost.
             arrays["places"] = truth.surroundings.places.astype(np.float16)
@@ -334,11 +332,4 @@ def entries_in_folders(root: Path) -> Iterator[Entry]:
 
 def write_index(root: Path, entries: Iterable[Entry]) -> None:
     """index.jsonl, replaced as a whole."""
-    write_text(root / "index.jsonl", "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-
-
-def of_split(entries: Sequence[Entry], split: str) -> tuple[Entry, ...]:
-    """The entries of one split; `all` takes every entry."""
-    if split not in SPLITS:
-        raise ValueError(f"of_split: {split!r} is no split; choose from {', '.join(SPLITS)}")
-    return tuple(entry for entry in entries if split == "all" or entry.split == split)
+    write_entries(root / "index.jsonl", entries)

@@ -1,7 +1,7 @@
 """A data set's split as a few memory-mapped arrays, made once, so that training reads without decoding.
 
 M objects, K views of all objects together, S pixels a side, P points and Q places an object. Memory stays flat: the
-operating system keeps the pages that are used.
+operating system keeps the pages that are used, of the list of objects, too.
 """
 
 import hashlib
@@ -9,8 +9,9 @@ import json
 import math
 import os
 import shutil
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,11 @@ import torch
 from jaxtyping import Bool, Float, Float16, Float32, Int, UInt8
 
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import PACKS, Dataset, Entry, Truth, open_dataset
+from maquette.data.dataset import PACKS, Dataset, HasCodes, Truth, open_dataset
+from maquette.data.entries import Entry, of_split, open_entries, splits, views_of, write_entries
 from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
+from maquette.shapes.voxelize import pooled
 
 POINTS = 4096
 """Truth points kept of every object: the losses of one step draw fewer."""
@@ -30,14 +33,16 @@ PIECE = 64
 """Objects a job: few enough for a lively progress bar, many enough to open the data set once for all of them."""
 QUERIES = 4096
 """Places kept of every object where it is known whether they are inside."""
-VERSION = 2
+VERSION = 3
+TOLD = 3
+"""Objects that cannot be packed are told by name up to this number."""
 
 
 @dataclass(frozen=True)
 class Pack:
     """Views, cameras and truth of one split. Arrays are memory-mapped and read-only."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     views: UInt8[np.ndarray, "K S S 4"]
     """Cropped by `crop_to_mask`, straight RGBA; the views of one object follow each other."""
     cameras: Float32[np.ndarray, "K 3"]
@@ -46,95 +51,206 @@ class Pack:
     """Object m has the views first_view[m] to first_view[m + 1]."""
     points: Float16[np.ndarray, "M P 3"]
     """Of the outer surface, in the frame of learning."""
-    voxels: UInt8[np.ndarray, "M 4096"]
-    """32^3 bits, Z Y X, `np.packbits`."""
+    voxels: UInt8[np.ndarray, "M L"] | None
+    """The bits of each grid, Z Y X, `np.packbits`; None where the data has no grids."""
     places: Float16[np.ndarray, "M Q 3"]
     """In and about the cube [-0.5, 0.5]^3."""
-    inside: UInt8[np.ndarray, "M 512"]
+    inside: UInt8[np.ndarray, "M Q8"]
     """Q bits, `np.packbits`: which places are in the solid."""
+    codes: Float32[np.ndarray, "K D"] | None = None
+    """What a fixed encoder made of each view, where that was asked for."""
+    left_out: tuple[str, ...] = ()
+    """Objects that are named and cannot be used, and why; never any unless that was allowed."""
 
-    def unpacked_voxels(self, objects: Int[np.ndarray, " B"]) -> Float[np.ndarray, "B 32 32 32"]:
-        bits = np.unpackbits(self.voxels[objects], axis=-1)
-        return bits.reshape(-1, 32, 32, 32).astype(np.float32)
+    @property
+    def resolution(self) -> int:
+        """Cells along each side of the grids as they were prepared; 0 without grids."""
+        return 0 if self.voxels is None else round_root(self.voxels.shape[1])
+
+    def unpacked_voxels(
+        self, objects: Int[np.ndarray, " B"], resolution: int | None = None
+    ) -> Float[np.ndarray, "B Z Y X"]:
+        """Grids of 0 and 1 with as many cells as were prepared, or pooled to a coarser `resolution`."""
+        if self.voxels is None:
+            raise ValueError("unpacked_voxels: this data set has no voxels")
+        side = self.resolution
+        bits = np.unpackbits(self.voxels[objects], axis=-1, count=side**3)
+        grids = bits.reshape(-1, side, side, side).astype(np.float32)
+        return grids if resolution is None else pooled(torch.from_numpy(grids), resolution).numpy()
+
+
+def round_root(count: int) -> int:
+    """Cells along the side of a grid that is packed into `count` bytes."""
+    return math.floor((8 * count) ** (1 / 3) + 1e-6)
 
 
 def pack(
-    data: Path, split: str, size: int, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+    data: Path,
+    split: str,
+    size: int,
+    *,
+    codes: bool = False,
+    allow_missing: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pack:
     """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs if it is not there yet.
 
-    A pack is made again when objects were added, taken away or replaced. `workers` processes share the work, all cores
-    unless told. `progress` is told (objects done, objects in all).
+    A pack is made again when objects were added, taken away or replaced. `codes` takes what a fixed encoder made of
+    each picture, too; a data set without that is an error. Objects that are missing or cannot be read are one error
+    that counts them, unless `allow_missing`: then they are left out, told in a warning, and listed in `left_out`.
+    `workers` processes share the work, all cores unless told. `progress` is told (objects done, objects in all).
     """
     dataset = open_dataset(data)
-    entries = tuple(entry for entry in dataset.entries if split == "all" or entry.split == split)
-    if not entries:
-        held = sorted({entry.split for entry in dataset.entries})
+    if codes and not isinstance(dataset, HasCodes):
+        raise ValueError(f"pack: {data} holds no codes of pictures (feats.npy); choose an encoder that reads pictures")
+    missing = [f"{lost.source}: {lost.reason}" for lost in dataset.missing if split in ("all", lost.split)]
+    entries = of_split(dataset.entries, split) if split == "all" or split in splits(dataset.entries) else ()
+    if not len(entries):
+        held = sorted(splits(dataset.entries))
         raise ValueError(
             f"pack: {data} has no objects of split {split!r}; it has {', '.join(held) or 'no objects at all'}"
         )
-    # Another set of objects under the same name, objects made again, or another layout of the arrays: another pack.
-    key = json.dumps([VERSION, size, POINTS, [(asdict(entry), dataset.stamp(entry)) for entry in entries]])
+    if missing and not allow_missing:
+        raise OSError(_cannot(data, split, missing, len(entries) + len(missing)))
     root = Path(data) if Path(data).is_dir() else Path(data).parent  # a split file stands beside the data
-    folder = root / PACKS / f"{split}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    folder = root / PACKS / f"{split}-{size}-{_key(dataset, entries, size, codes)}"
     if not (folder / "done.json").is_file():
-        _write(Path(data), entries, folder, size, workers or os.cpu_count() or 1, progress)
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _SHAPES}
-    return Pack(entries, first_view=_first_views(entries), **arrays)
+        _write(Path(data), split, entries, folder, _Making(size, codes, allow_missing, workers, progress))
+    done = json.loads((folder / "done.json").read_text("utf-8"))
+    left_out = [*missing, *done["left_out"]]
+    if left_out:
+        told = _cannot(data, split, left_out, done["objects"] + len(left_out))
+        if not allow_missing:
+            raise OSError(told)
+        warnings.warn(f"pack: {told.split('; mend')[0]}; they are left out", stacklevel=2)
+    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+    voxels = arrays.pop("voxels", None)
+    return Pack(open_entries(folder / "entries.jsonl"), voxels=voxels, left_out=tuple(left_out), **arrays)
 
 
-_SHAPES = {
-    "views": lambda objects, views, size: ((views, size, size, 4), np.uint8),
-    "cameras": lambda objects, views, size: ((views, 3), np.float32),
-    "points": lambda objects, views, size: ((objects, POINTS, 3), np.float16),
-    "voxels": lambda objects, views, size: ((objects, 4096), np.uint8),
-    "places": lambda objects, views, size: ((objects, QUERIES, 3), np.float16),
-    "inside": lambda objects, views, size: ((objects, QUERIES // 8), np.uint8),
-}
+def _cannot(data: Path, split: str, lost: Sequence[str], total: int) -> str:
+    more = f"; and {len(lost) - TOLD} more" if len(lost) > TOLD else ""
+    return (
+        f"{data}: {len(lost)} of {total} objects of split {split!r} cannot be packed: {'; '.join(lost[:TOLD])}{more}; "
+        "mend them, or go on without them with --allow-missing"
+    )
 
 
-def _first_views(entries: tuple[Entry, ...]) -> Int[np.ndarray, "M1"]:
-    return np.concatenate([[0], np.cumsum([entry.views for entry in entries])]).astype(np.int64)
+def _key(dataset: Dataset, entries: Sequence[Entry], size: int, codes: bool) -> str:
+    """Another set of objects under the same name, objects made again, or another layout of the arrays: another key."""
+    digest = hashlib.sha256(json.dumps([VERSION, size, POINTS, codes]).encode())
+    for entry in entries:
+        try:
+            stamp = dataset.stamp(entry)
+        except OSError:
+            stamp = "missing"
+        digest.update(json.dumps([asdict(entry), stamp]).encode())
+    return digest.hexdigest()[:12]
 
 
-def _write(
-    data: Path,
-    entries: tuple[Entry, ...],
-    folder: Path,
-    size: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
+@dataclass(frozen=True)
+class _Making:
+    """How a pack is made."""
+
+    size: int
+    codes: bool
+    allow_missing: bool
+    workers: int | None
+    progress: Callable[[int, int], None] | None
+
+
+def _shapes(
+    objects: int, views: int, size: int, grid: int | None, code: int | None
+) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and type of each array; `grid` bytes and `code` numbers, or none of them."""
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "views": ((views, size, size, 4), np.uint8),
+        "cameras": ((views, 3), np.float32),
+        "points": ((objects, POINTS, 3), np.float16),
+        "places": ((objects, QUERIES, 3), np.float16),
+        "inside": ((objects, QUERIES // 8), np.uint8),
+    }
+    if grid is not None:
+        shapes["voxels"] = ((objects, grid), np.uint8)
+    if code is not None:
+        shapes["codes"] = ((views, code), np.float32)
+    return shapes
+
+
+_OF_VIEWS = ("views", "cameras", "codes")
+"""Arrays with a row for each view; the others have one for each object."""
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""What readers raise on files that are missing or broken."""
+
+
+def _write(data: Path, split: str, entries: Sequence[Entry], folder: Path, making: _Making) -> None:
     temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
     temporary.mkdir(parents=True, exist_ok=True)
     try:
-        first = _first_views(entries)
-        for name, shape_of in _SHAPES.items():
-            shape, kind = shape_of(len(entries), int(first[-1]), size)
+        first = np.concatenate([[0], np.cumsum(views_of(entries))])
+        grid, code = _layout(open_dataset(data), entries, making.codes)
+        for name, (shape, kind) in _shapes(len(entries), int(first[-1]), making.size, grid, code).items():
             np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
-        pieces = [(start, entries[start : start + PIECE]) for start in range(0, len(entries), PIECE)]
-        jobs = [_Piece(start, int(first[start]), piece) for start, piece in pieces]
-        write = partial(_write_piece, data, temporary, size)
+        starts = range(0, len(entries), PIECE)
+        jobs = [_Piece(start, int(first[start]), tuple(entries[start : start + PIECE])) for start in starts]
+        write = partial(_write_piece, data, temporary, making.size)
+        workers = making.workers or os.cpu_count() or 1
         alone = workers == 1 or len(jobs) == 1
+        lost: dict[int, str] = {}
         done = 0
-        for _, result in (
+        for job, result in (
             ((job, write(job)) for job in jobs) if alone else run_jobs(write, jobs, workers=workers, limit_s=math.inf)
         ):
-            match result:
-                case Lost(reason):
-                    raise OSError(f"{data}: cannot be packed: {reason}")
-                case str(reason):
-                    raise OSError(f"{data}: cannot be packed: {reason}")
-                case int(count):
-                    done += count
-            if progress:
-                progress(done, len(entries))
-        write_json(temporary / "done.json", {"version": VERSION, "objects": len(entries), "views": int(first[-1])})
+            if isinstance(result, Lost):
+                raise OSError(f"{data}: cannot be packed: {result.reason}")
+            lost |= result
+            done += len(job.entries)
+            if making.progress:
+                making.progress(done, len(entries))
+        told = [f"{entries[index].id}: {lost[index]}" for index in sorted(lost)]
+        if told and (len(told) == len(entries) or not making.allow_missing):
+            raise OSError(_cannot(data, split, told, len(entries)))
+        kept = np.setdiff1d(np.arange(len(entries)), sorted(lost))
+        if lost:
+            _keep_only(temporary, kept, first)
+        views = np.diff(first)[kept]
+        np.save(temporary / "first_view.npy", np.concatenate([[0], np.cumsum(views)]).astype(np.int64))
+        write_entries(temporary / "entries.jsonl", (entries[int(index)] for index in kept))
+        facts = {"version": VERSION, "objects": len(kept), "views": int(views.sum()), "left_out": told}
+        write_json(temporary / "done.json", facts)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _layout(dataset: Dataset, entries: Sequence[Entry], codes: bool) -> tuple[int | None, int | None]:
+    """(bytes of a grid, length of a code) of the first object that can be read; None for what it has not."""
+    for entry in entries:
+        try:
+            voxels = dataset.truth(entry).voxels
+            code = dataset.codes(entry).shape[1] if codes and isinstance(dataset, HasCodes) else None
+            return None if voxels is None else len(np.packbits(voxels)), code
+        except _UNREADABLE:
+            continue  # it is told by name when its turn comes
+    return None, None
+
+
+def _keep_only(folder: Path, kept: Int[np.ndarray, " N"], first: Int[np.ndarray, "M1"]) -> None:
+    """Arrays without the rows of the other objects."""
+    for path in folder.glob("*.npy"):
+        old = np.load(path, mmap_mode="r", allow_pickle=False)
+        runs = [(first[i], first[i + 1]) if path.stem in _OF_VIEWS else (i, i + 1) for i in kept]
+        shape = (int(sum(end - begin for begin, end in runs)), *old.shape[1:])
+        new = np.lib.format.open_memmap(folder / "kept.npy", mode="w+", dtype=old.dtype, shape=shape)
+        at = 0
+        for begin, end in runs:
+            new[at : at + end - begin] = old[begin:end]
+            at += end - begin
+        new.flush()
+        os.replace(folder / "kept.npy", path)
 
 
 @dataclass(frozen=True)
@@ -146,30 +262,40 @@ class _Piece:
     entries: tuple[Entry, ...]
 
 
-def _write_piece(data: Path, folder: Path, size: int, piece: _Piece) -> int | str:
-    """The number of objects written, or in one line why one of them cannot be read."""
-    dataset: Dataset = open_dataset(data)
-    arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in _SHAPES}
-    view = piece.view
+def _write_piece(data: Path, folder: Path, size: int, piece: _Piece) -> dict[int, str]:
+    """Writes the objects; those that cannot be read, by their place, and in one line why."""
+    with warnings.catch_warnings():
+        # What opening says was said once already, by the process that shares out the work.
+        warnings.simplefilter("ignore")
+        dataset = open_dataset(data)
+    arrays = {path.stem: np.lib.format.open_memmap(path, mode="r+") for path in folder.glob("*.npy")}
+    lost, view = {}, piece.view
     for index, entry in enumerate(piece.entries, piece.object):
         try:
             _write_entry(dataset, entry, arrays, index, view, size)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            return f"{entry.id}: {' '.join(str(error).split()) or type(error).__name__}"
+        except _UNREADABLE as error:
+            lost[index] = " ".join(str(error).split()) or type(error).__name__
         view += entry.views
     for array in arrays.values():
         array.flush()
-    return len(piece.entries)
+    return lost
 
 
 def _write_entry(
     dataset: Dataset, entry: Entry, arrays: dict[str, np.memmap], index: int, view: int, size: int
 ) -> None:
+    if not entry.views:
+        raise ValueError("has no views: nothing can be learnt from it")
     truth = dataset.truth(entry)
     # A fixed draw by the object's place; clouds with fewer points repeat some.
     draw = np.random.default_rng(index).permutation(len(truth.points))
     arrays["points"][index] = truth.points[np.resize(draw, POINTS)]
-    arrays["voxels"][index] = np.packbits(truth.voxels.reshape(-1))
+    if "voxels" in arrays:
+        bits = None if truth.voxels is None else np.packbits(truth.voxels)
+        if bits is None or len(bits) != arrays["voxels"].shape[1]:
+            side = "no voxels" if truth.voxels is None else f"{len(truth.voxels)}^3 voxels"
+            raise ValueError(f"has {side}, the others {round_root(arrays['voxels'].shape[1])}^3")
+        arrays["voxels"][index] = bits
     places, inside = queries(truth, index)
     arrays["places"][index], arrays["inside"][index] = places, np.packbits(inside)
     for k in range(entry.views):
@@ -177,6 +303,8 @@ def _write_entry(
         arrays["cameras"][view + k] = (shot.azimuth, shot.elevation, shot.distance)
         crop = crop_to_mask(torch.from_numpy(shot.rgba.astype(np.float32) / 255), size)
         arrays["views"][view + k] = (crop.rgba.numpy() * 255 + 0.5).astype(np.uint8)
+    if "codes" in arrays and isinstance(dataset, HasCodes):
+        arrays["codes"][view : view + entry.views] = dataset.codes(entry)
 
 
 def queries(truth: Truth, seed: int) -> tuple[Float32[np.ndarray, "Q 3"], Bool[np.ndarray, " Q"]]:
@@ -186,6 +314,8 @@ def queries(truth: Truth, seed: int) -> tuple[Float32[np.ndarray, "Q 3"], Bool[n
     if about is not None:
         chosen = np.resize(rng.permutation(len(about.places)), QUERIES)
         return about.places[chosen], about.distances[chosen] < 0
+    if truth.voxels is None:
+        raise ValueError("has neither signed distances nor voxels: nothing says what is inside")
     places = rng.uniform(-0.5, 0.5, (QUERIES, 3)).astype(np.float16).astype(np.float32)
     # Half of them in filled cells, which are few.
     filled = np.argwhere(truth.voxels)

@@ -1,7 +1,7 @@
 """The R2N2 renders of ShapeNetCore v1 (Choy et al. 2016) with meshes and voxels, in their usual folders.
 
     ROOT/shapenet/<synset>/<model>/model.obj
-    ROOT/r2n2/ShapeNetRendering/<synset>/<model>/rendering/{00.png .. 23.png, rendering_metadata.txt}
+    ROOT/r2n2/ShapeNetRendering/<synset>/<model>/rendering/{00.png .. 23.png, rendering_metadata.txt, feats.npy}
     ROOT/r2n2/ShapeNetVoxels/<synset>/<model>/model.binvox
     ROOT/split*.json              {"train" | "val" | "test": {synset: {model: [view numbers]}}}
 
@@ -12,24 +12,23 @@ turned about y by -90 degrees to front +z, azimuths change sign. Pictures, meshe
 other; that v1 mirrored its originals (README of v2) is not undone.
 """
 
-import functools
 import math
 import os
 import warnings
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float32
 
 from maquette import transforms
 from maquette.camera import Camera, orbit, orbit_angles
-from maquette.data.dataset import LEARNING_FRAME, Entry, Truth, View, read_json, times
-from maquette.shapes import Mesh, bounds, cell_centers, learning_from_world
-from maquette.shapes.voxelize import cells_touched
+from maquette.data.dataset import LEARNING_FRAME, Missing, Truth, View, read_json, times
+from maquette.data.entries import Entry
+from maquette.data.stored import cells_on_box, learning_from_stored, learning_mesh, moved
+from maquette.shapes import Mesh, bounds
 
 RENDERS = Path("r2n2/ShapeNetRendering")
 VOXELS = Path("r2n2/ShapeNetVoxels")
@@ -61,8 +60,8 @@ CATEGORIES = {
 }
 """The thirteen synsets of the renders; another synset is its own category."""
 
-FRONT_TO_Z = torch.tensor([[0.0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
-"""Turns the stored frame (front +x) about y to ours (front +z)."""
+FRONT = "+x"
+"""Where the stored models look."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class ShapeNet:
     entries: tuple[Entry, ...]
     view_numbers: dict[str, tuple[int, ...]]
     """By entry id: which of the rendered pictures are its views, in this order."""
-    missing: tuple[str, ...]
-    """Models that the split names and that lack a file, each with what it lacks."""
+    missing: tuple[Missing, ...]
+    """Models that the split names and that lack a file."""
     frame: str = LEARNING_FRAME
 
     def view(self, entry: Entry, k: int) -> View:
@@ -91,16 +90,14 @@ class ShapeNet:
         azimuth, elevation, distance = read_metadata(folder / "rendering_metadata.txt", number)
         stored = camera_of(azimuth, elevation, distance, (rgba.shape[0], rgba.shape[1]))
         # The stored origin need not be the middle of the box, nor its diagonal 1: the camera moves with the object.
-        pose = learning_from_stored(self.root / MESHES / entry.source / "model.obj") @ torch.linalg.inv(FRONT_TO_Z)
-        camera = replace(stored, world_from_cam=_moved(stored.world_from_cam, pose.float()))
+        learning = learning_from_stored(self.root / MESHES / entry.source / "model.obj", FRONT)
+        camera = moved(stored, learning @ torch.linalg.inv(transforms.z_from_front(FRONT).double()))
         angles = (float(value) for value in orbit_angles(camera))
         return View(rgba, camera, *angles)
 
     def mesh(self, entry: Entry) -> Mesh:
         """The model's surface in the frame of learning, without its materials."""
-        path = self.root / MESHES / entry.source / "model.obj"
-        stored = _geometry(path)
-        return stored.with_vertices(transforms.apply(learning_from_stored(path), stored.vertices).float())
+        return learning_mesh(self.root / MESHES / entry.source / "model.obj", FRONT)
 
     def truth(self, entry: Entry) -> Truth:
         """Outer points of the mesh, the same ones each time, and the binvox file's cells."""
@@ -111,8 +108,24 @@ class ShapeNet:
         points, normals, _ = outer_points(mesh, POINTS, generator)
         low, high = bounds(mesh).numpy().astype(np.float64)
         filled = read_binvox(self.root / VOXELS / entry.source / "model.binvox")
-        voxels = resampled(filled, low, high, RESOLUTION)
+        # Front +x to front +z: our x is the file's -z, our z is its x.
+        voxels = cells_on_box(filled[:, :, ::-1], low, high, RESOLUTION)
         return Truth(points, normals, np.zeros(POINTS, dtype=np.int16), ("surface",), voxels)
+
+    def codes(self, entry: Entry) -> Float32[np.ndarray, "K D"]:
+        """The rows of feats.npy, features of a ResNet-18, that belong to the model's views."""
+        path = self.root / RENDERS / entry.source / "rendering" / "feats.npy"
+        try:
+            rows = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise OSError(f"{path}: not an array: {error}") from error
+        numbers = self.view_numbers[entry.id]
+        if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) <= max(numbers):
+            raise OSError(f"{path}: has shape {rows.shape} of {rows.dtype}; expected a row of numbers for each picture")
+        codes = rows[list(numbers)].astype(np.float32)
+        if not np.isfinite(codes).all():
+            raise OSError(f"{path}: has numbers that are not finite")
+        return codes
 
     def stamp(self, entry: Entry) -> str:
         mesh, voxels = (self.root / place / entry.source for place in (MESHES, VOXELS))
@@ -138,7 +151,7 @@ def open_shapenet(root: Path, split_file: Path | None = None) -> ShapeNet:
         source = f"{synset}/{model}"
         lacks = _lacks(root, source, views)
         if lacks:
-            missing.append(f"{source}: {', '.join(lacks)}")
+            missing.append(Missing(source, split, f"lacks {', '.join(lacks)}"))
             continue
         entry = Entry(f"{synset}-{model}", CATEGORIES.get(synset, synset), split, source, len(views))
         if entry.id in numbers:
@@ -147,14 +160,14 @@ def open_shapenet(root: Path, split_file: Path | None = None) -> ShapeNet:
         numbers[entry.id] = views
     if not entries:
         raise FileNotFoundError(
-            f"{root}: none of {len(missing)} models is complete; the first lacks {missing[0]}"
+            f"{root}: none of {len(missing)} models is complete; the first, {missing[0].source}, {missing[0].reason}"
             if missing
             else f"{root}: no models below {RENDERS}"
         )
     if missing:
         warnings.warn(
             f"open_shapenet: {len(missing)} of {len(missing) + len(entries)} models lack files and are left out; "
-            f"the first: {missing[0]}",
+            f"the first: {missing[0].source}: {missing[0].reason}",
             stacklevel=2,
         )
     return ShapeNet(root, root.resolve().name, tuple(entries), numbers, tuple(missing))
@@ -245,34 +258,7 @@ def camera_of(azimuth: float, elevation: float, distance: float, size: tuple[int
     )
 
 
-def _moved(world_from_cam: Float[Tensor, "4 4"], b_from_a: Float[Tensor, "4 4"]) -> Float[Tensor, "4 4"]:
-    """The pose after a similarity of the world: the position goes along, the axes stay unit."""
-    scale = torch.linalg.det(b_from_a[:3, :3]).abs() ** (1 / 3)
-    rotation = b_from_a[:3, :3] / scale @ world_from_cam[:3, :3]
-    return transforms.rigid(rotation, transforms.apply(b_from_a, world_from_cam[None, :3, 3])[0])
-
-
 # -------------------------------------------------------------------------------------------------------------- solids
-
-
-def _geometry(path: Path) -> Mesh:
-    from maquette.io import load
-
-    with warnings.catch_warnings():
-        # What the reader says concerns materials, and they are not used.
-        warnings.simplefilter("ignore")
-        shape = load(path)
-    if not isinstance(shape, Mesh):
-        raise ValueError(f"{path}: has no faces")
-    return Mesh(shape.vertices.double(), shape.faces)
-
-
-@functools.lru_cache(maxsize=65536)
-def learning_from_stored(path: Path) -> Float[Tensor, "4 4"]:
-    """The turn to front +z, then box centred and diagonal 1. Kept, because every view of a model asks for it."""
-    stored = _geometry(path)
-    turned = stored.with_vertices(transforms.apply(FRONT_TO_Z, stored.vertices))
-    return learning_from_world(turned).double() @ FRONT_TO_Z
 
 
 def read_binvox(path: Path) -> Bool[np.ndarray, "X Y Z"]:
@@ -299,30 +285,3 @@ def read_binvox(path: Path) -> Bool[np.ndarray, "X Y Z"]:
         raise ValueError(f"{path}: holds {total} of {depth * height * width} cells; the file is damaged")
     cells = np.repeat(pairs[:, 0] != 0, pairs[:, 1])
     return cells.reshape(depth, height, width).transpose(0, 2, 1)
-
-
-def resampled(
-    filled: Bool[np.ndarray, "X Y Z"],
-    low: Float[np.ndarray, "3"],
-    high: Float[np.ndarray, "3"],
-    resolution: int,
-) -> Bool[np.ndarray, "D D D"]:
-    """Cells of a file as our voxels (Z Y X, front +z): its filled box is laid on the mesh's box (low, high) by axes.
-
-    The file's own scale is not used: it belongs to the program's input, not to the mesh as distributed. Our cell is
-    filled when its centre lies in a filled cell, or when it holds the centre of one.
-    """
-    # Front +x to front +z: our x is the file's -z, our z is its x.
-    ours = filled.transpose(2, 1, 0)[::-1]
-    index = np.argwhere(ours)
-    if len(index) == 0:
-        raise ValueError("resampled: no cell is filled")
-    first, last = index.min(0), index.max(0) + 1
-    cell = np.where(high > low, (high - low) / (last - first), 1.0)
-    voxels = cells_touched(low + (index - first + 0.5) * cell, resolution)
-    centers = cell_centers(resolution, dtype=torch.float64).numpy()
-    place = np.floor((centers - low) / cell).astype(np.int64) + first
-    inside = ((place >= first) & (place < last)).all(-1)
-    place = place[inside]
-    voxels[inside] |= ours[place[:, 0], place[:, 1], place[:, 2]]
-    return voxels

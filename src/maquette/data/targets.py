@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from maquette.shapes.voxelize import pooled
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -13,8 +15,8 @@ class Targets:
 
     points: Float[Tensor, "B M 3"]
     """Of the outer surface."""
-    voxels: Float[Tensor, "B Z Y X"]
-    """0 or 1."""
+    voxels: Float[Tensor, "B Z Y X"] | None
+    """0 or 1; None where the data has no grids. `grid` gives them at a network's own resolution."""
     queries: Float[Tensor, "B Q 3"]
     """Places in and about the cube [-0.5, 0.5]^3, as many inside as outside where both are known."""
     inside: Float[Tensor, "B Q"]
@@ -33,6 +35,12 @@ class Targets:
     def first(self, count: int) -> "Targets":
         """The truth of the first `count` objects."""
         return replace(self, **{name: value[:count] for name, value in self._tensors().items()})
+
+    def grid(self, resolution: int) -> Float[Tensor, "B Z Y X"]:
+        """The voxels with `resolution` cells a side, pooled where they were prepared finer."""
+        if self.voxels is None:
+            raise ValueError("train: this data set has no voxels; choose a model that learns from points or queries")
+        return pooled(self.voxels, resolution)
 
     def to(self, device: torch.device) -> "Targets":
         """On `device`, but for the seeds; the copy of pinned memory does not wait."""

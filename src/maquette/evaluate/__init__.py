@@ -14,7 +14,8 @@ import torch
 import tyro
 
 from maquette.console import bar
-from maquette.data.dataset import UNLABELLED, Dataset, Entry, of_split, open_dataset
+from maquette.data.dataset import Dataset, open_dataset
+from maquette.data.entries import UNLABELLED, Entry, counts, of_split, splits
 from maquette.data.pack import Pack, pack
 from maquette.evaluate.baselines import (
     MeanShape,
@@ -109,7 +110,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             means, missing = known_mean_shapes(run, out, missing)
             answers = Answers(means)
         else:
-            categories = {entry.category for entry in training.entries} - {""}
+            categories = {category for _, category in counts(training.entries)} - {""}
             means = mean_shapes(training, phase("mean shapes", len(categories), "categories"))
             advance = phase("retrieval", len(training.views), "views")
             retrieved = retrieve(model, training, seen.codes, seen.thumbnails, advance)
@@ -150,9 +151,9 @@ def objects_to_measure(dataset: Dataset, config: EvaluateConfig) -> tuple[Entry,
     """The split's objects in the order of their ids, those with a category if only they are wanted."""
     entries = sorted(of_split(dataset.entries, config.split), key=lambda entry: entry.id)
     if not entries:
-        splits = ", ".join(sorted({entry.split for entry in dataset.entries}))
+        held = ", ".join(sorted(splits(dataset.entries)))
         raise ValueError(
-            f"evaluate: {dataset.name} has no object of split {config.split!r}, only of {splits}; choose --split, "
+            f"evaluate: {dataset.name} has no object of split {config.split!r}, only of {held}; choose --split, "
             "`all` takes every object"
         )
     if config.labelled:

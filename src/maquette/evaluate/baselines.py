@@ -69,7 +69,7 @@ def mean_shapes(training: Pack, advance: Advance) -> dict[str, MeanShape]:
             categories.setdefault(entry.category, []).append(index)
     shapes = {}
     for category, members in sorted(categories.items()):
-        total = np.zeros((32, 32, 32))
+        total = np.zeros((training.resolution,) * 3)
         for start in range(0, len(members), 256):
             total += training.unpacked_voxels(np.array(members[start : start + 256])).sum(0)
         occupancy = torch.from_numpy((total / len(members)).astype(np.float32))

@@ -31,7 +31,8 @@ def generator_of(seed: int, *names: str) -> torch.Generator:
 
 
 def target_of(truth: Truth) -> Target:
-    return Target(torch.from_numpy(truth.points), torch.from_numpy(truth.normals), torch.from_numpy(truth.voxels))
+    normals, voxels = (None if array is None else torch.from_numpy(array) for array in (truth.normals, truth.voxels))
+    return Target(torch.from_numpy(truth.points), normals, voxels)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,11 @@ class VoxelsDecoder(nn.Module):
         last.bias -= math.log(level / (1 - level))
 
     def loss(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        return {"voxels": occupancy_bce(self(features), targets.voxels, full_weight=self.config.full_weight).mean()}
+        return {
+            "voxels": occupancy_bce(
+                self(features), targets.grid(RESOLUTION), full_weight=self.config.full_weight
+            ).mean()
+        }
 
     def shapes(self, features: Features) -> list[Voxels]:
         frame = torch.eye(4, device=features.code.device)

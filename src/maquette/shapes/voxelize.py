@@ -143,3 +143,21 @@ def without_cavities(solid: Bool[np.ndarray, "Z Y X"]) -> Bool[np.ndarray, "Z Y 
     from scipy.ndimage import binary_fill_holes
 
     return np.asarray(binary_fill_holes(solid))
+
+
+def pooled(voxels: Float[Tensor, "*batch Z Y X"], resolution: int) -> Float[Tensor, "*batch R R R"]:
+    """Coarser grids of the same cube: a cell is full if any of its parts is.
+
+    That is what `voxelize` makes at this resolution with `Solid`: a cell is full where the surface passes through it or
+    its centre is inside, and one that no surface touches is inside as a whole or not at all.
+    """
+    side = voxels.shape[-1]
+    if side == resolution:
+        return voxels
+    if resolution < 1 or side % resolution:
+        raise ValueError(
+            f"pooled: the voxels have {side} cells a side, {resolution} are asked for; prepare the data with a "
+            f"resolution of {resolution} or a multiple of it"
+        )
+    coarse = torch.nn.functional.max_pool3d(voxels.reshape(-1, 1, side, side, side), side // resolution)
+    return coarse.reshape(*voxels.shape[:-3], resolution, resolution, resolution)

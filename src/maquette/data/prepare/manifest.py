@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.data.dataset import SPLITS
+from maquette.data.entries import SPLITS
 
 UNKNOWN = "unknown"
 """Category of a model that nobody has labelled."""
