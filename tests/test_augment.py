@@ -1,0 +1,166 @@
+"""Varied pictures and turned truth, by what they must give for known colours and known solids."""
+
+import colorsys
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from maquette.camera import orbit
+from maquette.data.augment import PLAIN, Augmentation, hue_turned, turned_voxels, varied, viewer_from_object
+from maquette.data.batches import fixed_batch, in_viewer_frame, training_batch
+from maquette.data.entries import Entry
+from maquette.data.pack import Pack
+from maquette.shapes.voxelize import pooled
+from maquette.transforms import rotation_about
+
+
+def pictures(count: int = 6) -> torch.Tensor:
+    return torch.rand(count, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_plain_augmentation_changes_nothing():
+    made = varied(pictures(), PLAIN, np.random.default_rng(0))
+    # Colours below 1e-4 are lifted there, so that a gamma below 1 stays finite.
+    torch.testing.assert_close(made, pictures(), atol=1e-4, rtol=1e-6)
+
+
+def test_hue_turns_as_in_hsv():
+    rgb = pictures(4)[:, :3]
+    turned = hue_turned(rgb, torch.tensor([0.0, 1 / 3, 0.21, -0.4]).reshape(-1, 1, 1, 1))
+    torch.testing.assert_close(turned[0], rgb[0])
+    torch.testing.assert_close(turned[1], rgb[1].roll(1, 0), atol=1e-6, rtol=0)  # red to green, green to blue
+    for picture, turn in ((2, 0.21), (3, -0.4)):
+        h, s, v = colorsys.rgb_to_hsv(*rgb[picture, :, 1, 2].tolist())
+        expected = colorsys.hsv_to_rgb((h + turn) % 1, s, v)
+        assert turned[picture, :, 1, 2].tolist() == pytest.approx(expected, abs=1e-5)
+    grey = torch.full((1, 3, 2, 2), 0.3)
+    torch.testing.assert_close(hue_turned(grey, torch.full((1, 1, 1, 1), 0.3)), grey)
+
+
+def test_opaque_pictures_are_laid_over_their_background():
+    over = varied(pictures(), Augmentation(**(vars(PLAIN) | {"opaque": 1.0, "background": "white"})), generator())
+    rgb, alpha = pictures()[:, :3], pictures()[:, 3:]
+    torch.testing.assert_close(over[:, :3], rgb * alpha + 1 - alpha, atol=1e-4, rtol=0)
+    assert (over[:, 3] == 1).all()
+    empty = torch.zeros(200, 4, 2, 2)
+    some = varied(empty, Augmentation(opaque=0.5), generator())
+    filled = some[:, 3, 0, 0] == 1
+    assert 70 < filled.sum() < 130
+    # One colour a picture, another in each.
+    assert (some[filled][:, :3].amax((2, 3)) == some[filled][:, :3].amin((2, 3))).all()
+    assert some[filled][:, 0, 0, 0].std() > 0.2
+
+
+def generator() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"hue": 0.7}, "hue is 0.7; give 0 to 0.5"), ({"mirror": -1.0}, "mirror is -1"), ({"gamma": (2.0, 1.0)}, "LOW")],
+)
+def test_settings_out_of_range_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**change)
+
+
+# --------------------------------------------------------------------------------------------------- the viewer's frame
+
+
+def test_the_camera_stands_in_front_after_the_turn():
+    azimuth, elevation = torch.tensor([0.3, -2.5, 3.0]), torch.tensor([0.4, -0.2, 1.2])
+    turn = viewer_from_object(azimuth, elevation)
+    camera = orbit(azimuth, elevation, torch.full((3,), 1.5), focal=100.0, size=(64, 64))
+    front = orbit(0.0, 0.0, 1.5, focal=100.0, size=(64, 64))
+    points = torch.rand(7, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    for k in range(3):
+        # What the camera sees of the solid, the front camera sees of the turned one.
+        torch.testing.assert_close(front.project(points @ turn[k].T), camera[k].project(points), atol=1e-3, rtol=0)
+
+
+def test_turned_voxels_are_those_of_the_turned_solid():
+    side = 32
+    line = (torch.arange(side) + 0.5) / side - 0.5
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    centers = torch.stack([x, y, z], -1)
+
+    def solid(places: torch.Tensor) -> torch.Tensor:
+        """A box off the middle, no side as long as another, within the ball that every turn keeps in the cube."""
+        low, high = torch.tensor([-0.1, -0.3, 0.05]), torch.tensor([0.3, -0.05, 0.2])
+        return ((places > low) & (places < high)).all(-1).float()
+
+    quarter = rotation_about("y", torch.tensor([math.pi / 2]))
+    torch.testing.assert_close(turned_voxels(solid(centers)[None], quarter), solid(centers @ quarter[0])[None])
+    turn = viewer_from_object(torch.tensor([0.7]), torch.tensor([0.4]))
+    exact, found = solid(centers @ turn[0]), turned_voxels(solid(centers)[None], turn)[0]
+    # A looked-up cell is at most half a cell's diagonal beside the centre: only cells at the surface may differ.
+    assert (exact * found).sum() / torch.maximum(exact, found).sum() > 0.8
+    # All that was in the cube's corners has left it.
+    assert turned_voxels(torch.ones(1, 8, 8, 8), rotation_about("y", torch.tensor([math.pi / 4])))[0, 4, 4, 0] == 0
+
+
+def pack_of(cameras: np.ndarray, codes: np.ndarray | None = None) -> Pack:
+    rng = np.random.default_rng(0)
+    count = len(cameras)
+    return Pack(
+        entries=[Entry(str(n), "chair", "train", "", 1) for n in range(count)],
+        views=rng.integers(0, 256, (count, 6, 6, 4), dtype=np.uint8),
+        cameras=cameras.astype(np.float32),
+        first_view=np.arange(count + 1),
+        points=(rng.random((count, 40, 3)) * 0.5 - 0.25).astype(np.float16),
+        voxels=np.packbits(rng.random((count, 16**3)) < 0.5, axis=-1),
+        places=(rng.random((count, 2048, 3)) - 0.5).astype(np.float16),
+        inside=rng.integers(0, 256, (count, 256), dtype=np.uint8),
+        codes=codes,
+    )
+
+
+def test_a_batch_in_the_viewers_frame_is_the_turned_batch():
+    data = pack_of(np.array([[0.3, 0.2, 1.5], [2.0, -0.1, 1.2]]))
+    views = np.array([1, 0])
+    plain, seen = (fixed_batch(data, views, Augmentation(frame=frame))[1] for frame in ("object", "viewer"))
+    turn = viewer_from_object(plain.azimuth, plain.elevation)
+    torch.testing.assert_close(seen.points, plain.points @ turn.mT)
+    torch.testing.assert_close(seen.queries, plain.queries @ turn.mT)
+    assert seen.azimuth.tolist() == [0, 0] and seen.elevation.tolist() == [0, 0]
+    torch.testing.assert_close(seen.distance, plain.distance)
+    torch.testing.assert_close(seen.inside, plain.inside)
+    assert seen.voxels is not None and seen.voxels.shape == (2, 16, 16, 16)
+
+
+def test_a_mirrored_picture_is_turned_by_its_mirrored_camera():
+    data = pack_of(np.array([[0.9, 0.3, 1.5]]))
+    mirrored = Augmentation(mirror=1.0)
+    _, plain = training_batch(data, 1, 0, 0, mirrored)
+    _, seen = training_batch(data, 1, 0, 0, Augmentation(mirror=1.0, frame="viewer"))
+    assert plain.azimuth.item() == pytest.approx(-0.9)
+    torch.testing.assert_close(seen.points, in_viewer_frame(plain).points)
+
+
+def test_views_without_cameras_have_no_viewers_frame():
+    data = pack_of(np.full((2, 3), np.nan))
+    with pytest.raises(ValueError, match="frame viewer needs cameras, and 2 of 2 views"):
+        fixed_batch(data, np.array([0, 1]), Augmentation(frame="viewer"))
+
+
+def test_codes_come_in_the_place_of_pictures_and_nothing_is_mirrored():
+    codes = np.arange(6, dtype=np.float32).reshape(3, 2)
+    data = pack_of(np.tile([0.5, 0.1, 1.0], (3, 1)), codes)
+    seen, targets = training_batch(data, 30, 0, 0)
+    assert seen.shape == (30, 2)
+    assert {tuple(row) for row in seen.tolist()} == {(0, 1), (2, 3), (4, 5)}
+    assert torch.allclose(targets.azimuth, torch.tensor(0.5))
+    torch.testing.assert_close(fixed_batch(data, np.array([2, 0]))[0], torch.tensor([[4.0, 5], [0, 1]]))
+
+
+def test_the_grid_of_targets_is_the_one_a_network_asks_for():
+    data = pack_of(np.array([[0.3, 0.2, 1.5]]))
+    _, targets = fixed_batch(data, np.array([0]))
+    assert data.resolution == 16 and targets.grid(16).shape == (1, 16, 16, 16)
+    fine = torch.zeros(1, 4, 4, 4)
+    fine[0, 3, 0, 1] = 1
+    assert pooled(fine, 2).nonzero().tolist() == [[0, 1, 0, 0]]
+    with pytest.raises(ValueError, match="the voxels have 16 cells a side, 32 are asked for"):
+        targets.grid(32)
