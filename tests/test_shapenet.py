@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from maquette.data.dataset import open_dataset
+from maquette.data.dataset import HasCodes, open_dataset
+from maquette.data.pack import pack
 from maquette.data.shapenet import read_binvox, read_metadata
 from maquette.metrics.scores import f_score, match
 from maquette.shapes import PointCloud, Voxels, bounds, sample
@@ -78,7 +80,7 @@ def tree(tmp_path: Path) -> Path:
         Image.fromarray(picture).save(render / f"{k:02d}.png")
         lines.append(f"{azimuth} {elevation} 0 {ratio} 25")
     (render / "rendering_metadata.txt").write_text("\n".join(lines) + "\n")
-    np.save(render / "feats.npy", np.zeros((3, 512), np.float32))
+    np.save(render / "feats.npy", np.arange(3 * 512, dtype=np.float32).reshape(3, 512))
     (tmp_path / "split_03001627.json").write_text(json.dumps({"test": {SYNSET: {MODEL: [2, 0, 1]}}}))
     return tmp_path
 
@@ -244,3 +246,49 @@ def test_a_json_of_another_kind_is_no_split_file(tree, content):
     (tree / "split_03001627.json").write_text(content)
     with pytest.raises(ValueError, match=r"split_03001627.json: not a split file"):
         open_dataset(tree)
+
+
+def test_codes_are_the_rows_of_the_views_in_the_order_of_the_split(tree):
+    data = open_dataset(tree)
+    assert isinstance(data, HasCodes)
+    assert data.codes(data.entries[0])[:, 0].tolist() == [2 * 512, 0, 512]
+    packed = pack(tree, "test", 32, codes=True, workers=1)
+    assert packed.codes is not None
+    np.testing.assert_array_equal(packed.codes, data.codes(data.entries[0]))
+    assert pack(tree, "test", 32, workers=1).codes is None
+
+
+def test_codes_that_do_not_fit_the_pictures_are_an_error(tree):
+    feats = tree / "r2n2" / "ShapeNetRendering" / SYNSET / MODEL / "rendering" / "feats.npy"
+    np.save(feats, np.zeros((2, 512), np.float32))
+    with pytest.raises(OSError, match=r"feats.npy: has shape \(2, 512\)"):
+        pack(tree, "test", 32, codes=True, workers=1)
+    feats.write_bytes(b"\x93NUMPY")
+    with pytest.raises(OSError, match=r"feats.npy: not an array"):
+        pack(tree, "test", 32, codes=True, workers=1)
+
+
+def test_three_classes_are_read_and_what_they_lack_is_counted_by_split(tree):
+    obj = (tree / "shapenet" / SYNSET / MODEL / "model.obj").read_text()
+    for synset in ("02958343", "02691156"):
+        for place in ("shapenet", "r2n2/ShapeNetRendering", "r2n2/ShapeNetVoxels"):
+            shutil.copytree(tree / place / SYNSET / MODEL, tree / place / synset / MODEL)
+        (tree / "shapenet" / synset / MODEL / "model.obj").write_text(obj)
+    (tree / "split_03001627.json").unlink()
+    table = {
+        "train": {"02958343": {MODEL: [0, 1], "gone": [0]}, "02691156": {MODEL: [1]}},
+        "test": {SYNSET: {MODEL: [2]}},
+    }
+    (tree / "split_3c.json").write_text(json.dumps(table))
+    with pytest.warns(UserWarning, match="1 of 4 models lack files"):
+        data = open_dataset(tree)
+        assert [(entry.category, entry.split, entry.views) for entry in data.entries] == [
+            ("car", "train", 2),
+            ("airplane", "train", 1),
+            ("chair", "test", 1),
+        ]
+        with pytest.raises(OSError, match="1 of 3 objects of split 'train' cannot be packed: 02958343/gone: lacks"):
+            pack(tree, "train", 32, workers=1)
+        assert len(pack(tree, "test", 32, workers=1).entries) == 1
+        with pytest.warns(UserWarning, match="1 of 3 objects .* they are left out"):
+            assert len(pack(tree, "train", 32, workers=1, allow_missing=True).entries) == 2

@@ -113,6 +113,29 @@ def test_an_object_that_cannot_be_read_is_named_and_leaves_no_pack(data, tmp_pat
     assert list((copy / "packs").iterdir()) == []
 
 
+def test_objects_that_cannot_be_read_are_left_out_only_where_that_is_allowed(data, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    whole = pack(data, "train", 32, workers=1)
+    ids = [entry.id for entry in whole.entries]
+    (copy / "objects" / ids[1] / "views" / "00.png").write_bytes(b"no picture")
+    shutil.rmtree(copy / "objects" / ids[3])
+    told = f"2 of {len(ids)} objects of split 'train' cannot be packed: {ids[1]}: .*; {ids[3]}: .*--allow-missing"
+    with pytest.raises(OSError, match=told):
+        pack(copy, "train", 32, workers=1)
+    for _ in range(2):  # made, and opened again
+        with pytest.warns(UserWarning, match=f"2 of {len(ids)} objects .* they are left out"):
+            rest = pack(copy, "train", 32, workers=1, allow_missing=True)
+    assert [entry.id for entry in rest.entries] == [id for n, id in enumerate(ids) if n not in (1, 3)]
+    assert len(rest.left_out) == 2 and rest.left_out[0].startswith(ids[1])
+    kept = np.array([n for n in range(len(ids)) if n not in (1, 3)])
+    np.testing.assert_array_equal(rest.voxels, whole.voxels[kept])
+    np.testing.assert_array_equal(rest.views, np.concatenate([whole.views[2 * n : 2 * n + 2] for n in kept]))
+    np.testing.assert_array_equal(rest.first_view, 2 * np.arange(len(kept) + 1))
+    with pytest.raises(OSError, match="2 of"):  # the pack that lacks them is not taken for a whole one
+        pack(copy, "train", 32, workers=1)
+
+
 @pytest.mark.slow
 def test_a_script_without_a_main_guard_packs_in_several_processes(data, tmp_path):
     """Workers do not run the program that started them."""

@@ -234,8 +234,8 @@ def _layout(dataset: Dataset, entries: Sequence[Entry], codes: bool) -> tuple[in
             code = dataset.codes(entry).shape[1] if codes and isinstance(dataset, HasCodes) else None
             return None if voxels is None else len(np.packbits(voxels)), code
         except _UNREADABLE:
-            continue  # it is told by name when its turn comes
-    return None, None
+            continue
+    return None, 1 if codes else None  # every object will be told by name when its turn comes
 
 
 def _keep_only(folder: Path, kept: Int[np.ndarray, " N"], first: Int[np.ndarray, "M1"]) -> None:

@@ -36,11 +36,11 @@ class Targets:
         """The truth of the first `count` objects."""
         return replace(self, **{name: value[:count] for name, value in self._tensors().items()})
 
-    def grid(self, resolution: int) -> Float[Tensor, "B Z Y X"]:
-        """The voxels with `resolution` cells a side, pooled where they were prepared finer."""
+    def grid(self, resolution: int | None = None) -> Float[Tensor, "B Z Y X"]:
+        """The voxels as they were prepared, or pooled to `resolution` cells a side."""
         if self.voxels is None:
             raise ValueError("train: this data set has no voxels; choose a model that learns from points or queries")
-        return pooled(self.voxels, resolution)
+        return self.voxels if resolution is None else pooled(self.voxels, resolution)
 
     def to(self, device: torch.device) -> "Targets":
         """On `device`, but for the seeds; the copy of pinned memory does not wait."""

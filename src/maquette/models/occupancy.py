@@ -179,7 +179,8 @@ class OccupancyDecoder(nn.Module):
 
 def uniform_queries(targets: Targets, count: int) -> tuple[Float[Tensor, "B Q 3"], Float[Tensor, "B Q"]]:
     """`count` places in the cube, and the occupancy of the voxel that each lies in; x is the voxels' last axis."""
-    side, cells = targets.voxels.shape[-1], targets.voxels.flatten(1)
+    grid = targets.grid()
+    side, cells = grid.shape[-1], grid.flatten(1)
     places = targets.uniform(count, 3).to(cells) - 0.5
     x, y, z = ((places + 0.5) * side).long().clamp(0, side - 1).unbind(-1)
     return places, cells.gather(1, (z * side + y) * side + x)
