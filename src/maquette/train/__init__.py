@@ -10,6 +10,7 @@ import json
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -17,8 +18,10 @@ import torch
 import tyro
 from torch import Tensor
 
-from maquette.data.batches import objects_at, training_batch
+from maquette.data.augment import Augmentation
+from maquette.data.batches import WHOLE, objects_at, training_batch
 from maquette.data.dataset import open_dataset
+from maquette.data.entries import splits
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
 from maquette.io.atomic import write_json
@@ -86,6 +89,8 @@ class TrainConfig:
     """Mixed precision of the encoder: no, bf16, fp16 (CUDA only). Decoders and losses are in single precision."""
     sync_norm: bool = False
     """Batch normalisation over all processes (CUDA only) instead of over each one's part."""
+    augment: Augmentation = Augmentation()
+    """How pictures are varied, and the frame of what is learnt."""
     seed: int = 0
     device: str = "cpu"
     """A torch device: cpu, cuda, cuda:1, mps. Of several processes, started by `torchrun`, each takes its own GPU."""
@@ -154,8 +159,11 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
     else:
         logging = nullcontext()
 
+    def draw_batch(step: int, part: slice = WHOLE) -> tuple[Tensor, Targets]:
+        return training_batch(data, config.batch, config.seed, step, part=part, augmentation=config.augment)
+
     def batch_of(step: int) -> list[tuple[Tensor, Targets]]:
-        made = [training_batch(data, config.batch, config.seed, step, part=part) for part in parts]
+        made = [draw_batch(step, part) for part in parts]
         pin = team.device.type == "cuda"
         return [(images.pin_memory(), targets.pinned()) for images, targets in made] if pin else made
 
@@ -177,7 +185,7 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
                 if not_finite({**terms, "gradient": 0.0} if team.scaler else terms):
                     if log is not None:
                         objects = objects_at(len(data.entries), config.batch, config.seed, step)
-                        whole = training_batch(data, config.batch, config.seed, step)
+                        whole = draw_batch(step)
                         save_batch(config.out, data, objects.tolist(), whole, step, terms)
                     raise failed(step, terms, config.out)
                 optimizer.step()
@@ -190,8 +198,8 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
                 log.step(step, terms, {"lr": lr})
                 last = step + 1 == config.steps
                 if validation is not None and ((step + 1) % config.validate_every == 0 or last):
-                    sheet = draw(result, validation, team.device, config.out, step)
-                    log.validation(step, validate(result, validation, team.device), sheet)
+                    sheet = draw(result, validation, team.device, config.out, step, augmentation=config.augment)
+                    log.validation(step, validate(result, validation, team.device, config.augment), sheet)
                     model.train()
                 if (step + 1) % config.save_every == 0 or last:
                     log.flush()
@@ -209,13 +217,14 @@ def packs(config: TrainConfig, team: "Accelerator") -> tuple[Pack, Pack | None]:
     from maquette.console import packing_progress
 
     size, split = config.model.encoder.picture_size, training_split(config.data)
-    has_val = any(entry.split == "val" for entry in open_dataset(config.data).entries)
+    has_val = "val" in splits(open_dataset(config.data).entries)
+    take = partial(pack, config.data, size=size, workers=config.workers, allow_missing=config.allow_missing)
     made: tuple[Pack, Pack | None] | None = None
     for mine in in_turns(team):
         if mine:
             with packing_progress(split) if team.is_main_process else nullcontext() as report:
-                data = pack(config.data, split, size, workers=config.workers, progress=report)
-            made = data, pack(config.data, "val", size, workers=config.workers) if has_val else None
+                data = take(split=split, progress=report)
+            made = data, take(split="val") if has_val else None
     assert made is not None  # every process has its turn
     return made
 
@@ -272,4 +281,4 @@ def check_resumed(config: TrainConfig) -> None:
 
 def training_split(data: Path) -> str:
     """'train', or 'all' for data that nobody has split; then scores on the same data are those of known objects."""
-    return "all" if {entry.split for entry in open_dataset(data).entries} == {"all"} else "train"
+    return "all" if splits(open_dataset(data).entries) == {"all"} else "train"

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.data.augment import Augmentation
 from maquette.data.batches import fixed_batch
 from maquette.data.pack import Pack
 from maquette.models import SingleView
@@ -32,20 +33,30 @@ def _chunks(views: np.ndarray, size: int = 64) -> Iterator[np.ndarray]:
 
 
 @torch.no_grad()
-def validate(model: SingleView, data: Pack, device: torch.device) -> dict[str, float]:
+def validate(
+    model: SingleView, data: Pack, device: torch.device, augmentation: Augmentation = Augmentation()
+) -> dict[str, float]:
     """Mean loss terms over fixed views of the validation split."""
     model.eval()
     views = validation_views(data)
     total: dict[str, float] = {}
     for chunk in _chunks(views):
-        images, targets = fixed_batch(data, chunk)
+        images, targets = fixed_batch(data, chunk, augmentation=augmentation)
         for name, term in model.losses(images.to(device), targets.to(device)).items():
             total[name] = total.get(name, 0.0) + term.item() * len(chunk) / len(views)
     return total
 
 
 @torch.no_grad()
-def draw(model: SingleView, data: Pack, device: torch.device, out: Path, step: int) -> Float[Tensor, "3 H W"]:
+def draw(
+    model: SingleView,
+    data: Pack,
+    device: torch.device,
+    out: Path,
+    step: int,
+    *,
+    augmentation: Augmentation = Augmentation(),
+) -> Float[Tensor, "3 H W"]:
     """A sheet of a few validation objects: the picture, every representation from the same azimuth, the truth."""
     from maquette.camera import orbit
     from maquette.io.pictures import write_picture
@@ -55,7 +66,7 @@ def draw(model: SingleView, data: Pack, device: torch.device, out: Path, step: i
     model.eval()
     views = validation_views(data)
     views = views[np.linspace(0, len(views) - 1, min(PICTURED, len(views))).astype(int)]
-    images, targets = fixed_batch(data, views)
+    images, targets = fixed_batch(data, views, augmentation=augmentation)
     features = model.encode(images.to(device))
     shapes = [model.shapes(features, name) for name in model.representations]
     side = 128
