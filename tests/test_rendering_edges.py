@@ -213,7 +213,9 @@ def test_a_ball_finds_the_place_and_the_size_of_another_by_silhouettes_alone(edg
 def test_edges_that_are_not_for_the_shape_are_refused():
     with pytest.raises(ValueError, match="edges Soft are for meshes"):
         render(PointCloud(torch.zeros(1, 3, dtype=torch.float64)), ahead(), edges=Soft())
-    with pytest.raises(ValueError, match="edges Composited are for clouds; a mesh takes Hard, Soft, Dibr or Antialias"):
+    with pytest.raises(
+        ValueError, match="edges Composited are for clouds; a mesh takes Hard, Soft, Dibr, Antialias or Blended"
+    ):
         render(exact(cube()), ahead(), edges=Composited())
     with pytest.raises(ValueError, match=r"sigma is -0\.\d+"):
         render(exact(cube()), ahead(), edges=Soft(-1e-4))

@@ -15,7 +15,7 @@ from maquette.rendering.lights import (
     Point,
 )
 from maquette.rendering.looks import Look
-from maquette.rendering.result import Antialias, Dibr, Edges, Hard, Rendering, Soft
+from maquette.rendering.result import Antialias, Blended, Dibr, Edges, Hard, Rendering, Soft
 from maquette.rendering.turntable import turntable
 from maquette.rendering.verbs import WHITE, antialiased, render
 
@@ -25,6 +25,7 @@ __all__ = [
     "Ambient",
     "Antialias",
     "Averaged",
+    "Blended",
     "Composited",
     "Dibr",
     "Directional",

@@ -7,7 +7,7 @@ from torch import Tensor
 from maquette import ops
 from maquette.camera import AnyCamera
 from maquette.rendering.fragments import in_order_of_depth, on_screen
-from maquette.rendering.result import Antialias, Dibr, Edges, Hard, Soft
+from maquette.rendering.result import Antialias, Blended, Dibr, Edges, Hard, Soft
 from maquette.rendering.silhouettes import blended_across_edges, soft_coverage
 from maquette.shapes.mesh import Mesh, check
 
@@ -21,7 +21,7 @@ def coverage(mesh: Mesh, camera: AnyCamera, edges: Edges = Hard()) -> Float[Tens
     screen = on_screen(mesh, camera)
     batch = np.broadcast_shapes(mesh.vertices.shape[:-2], camera.world_from_cam.shape[:-2])
     match edges:
-        case Soft() | Dibr():
+        case Soft() | Dibr() | Blended():
             alpha = soft_coverage(mesh, screen, camera.size, edges)[0]
         case Hard() | Antialias():
             ordered = in_order_of_depth(camera, screen)

@@ -6,7 +6,7 @@ d . (v0 x v1) (Olano and Greer 1997), so perspective needs no case of its own.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -115,16 +115,31 @@ def in_order_of_depth(camera: AnyCamera, screen: Float[Tensor, "B V 4"]) -> Floa
 
 def seen_of(mesh: Mesh, camera: AnyCamera, screen: Float[Tensor, "B V 4"], faces: Int[Tensor, "B H W"]) -> Fragments:
     """The fragments of the pixels with a face, which need not cover the pixel's centre."""
-    height, width = camera.size
     scale = camera.focal if isinstance(camera, Camera) else camera.scale
     batch = np.broadcast_shapes(mesh.vertices.shape[:-2], scale.shape[:-1])
     flat = faces.reshape(-1)
     pixels = (flat >= 0).nonzero()[:, 0]
-    views = pixels // (height * width)
-    face = flat.index_select(0, pixels)
-    corners = mesh.faces.index_select(0, face)
-    blank = Fragments(pixels, views, face, corners, screen.new_empty(len(pixels), 3), (*batch, height, width))
-    return Fragments(pixels, views, face, corners, _barycentrics(blank, screen), blank.shape)
+    return at_pixels(mesh, screen, (*batch, *camera.size), pixels, flat.index_select(0, pixels))
+
+
+def at_pixels(
+    mesh: Mesh,
+    screen: Float[Tensor, "B V 4"],
+    shape: tuple[int, ...],
+    pixels: Int[Tensor, "P"],
+    faces: Int[Tensor, "P"],
+    barycentrics: Float[Tensor, "P 3"] | None = None,
+) -> Fragments:
+    """The fragments of pairs of a pixel of pictures of `shape` (*batch, H, W) and a face.
+
+    Barycentrics are those of the pixel's centre, beyond 0..1 where the face does not cover it, unless others are given.
+    """
+    views = pixels // (shape[-2] * shape[-1])
+    corners = mesh.faces.index_select(0, faces)
+    if barycentrics is not None:
+        return Fragments(pixels, views, faces, corners, barycentrics, shape)
+    blank = Fragments(pixels, views, faces, corners, screen.new_empty(len(pixels), 3), shape)
+    return replace(blank, barycentrics=_barycentrics(blank, screen))
 
 
 def _around_pixels(
@@ -150,10 +165,13 @@ def _barycentrics(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tens
     return (weights / torch.where(total == 0, 1.0, total)).to(screen.dtype).t()
 
 
-def nearest_on_faces(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "P 3"]:
-    """Barycentrics of the points of the faces that are nearest to the pixels' centres on the screen.
+def nearest_on_faces(
+    seen: Fragments, screen: Float[Tensor, "B V 4"]
+) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P"]]:
+    """The points of the faces' edges that are nearest to the pixels' centres on the screen.
 
-    For pixels that their faces do not cover; faces with a corner at w <= 0 have none that mean anything.
+    Their barycentrics, and their distance, squared, in squared pixels and float64. Faces with a corner at w <= 0 have
+    none that mean anything.
     """
     x, y, w, middle = _around_pixels(seen, screen)
     w = torch.where(w > 0, w, 1.0)
@@ -164,7 +182,7 @@ def nearest_on_faces(seen: Fragments, screen: Float[Tensor, "B V 4"]) -> Float[T
     t = (-(x * along_x + y * along_y) / torch.where(squared == 0, 1.0, squared)).clamp(0, 1)
     distance = (x + t * along_x) ** 2 + (y + t * along_y) ** 2
     edge = distance.detach().min(0, keepdim=True).indices
-    t = t.gather(0, edge)
+    t, distance = t.gather(0, edge), distance.gather(0, edge)[0]
     weights = torch.zeros_like(x).scatter(0, edge, 1 - t).scatter(0, (edge + 1) % 3, t)
     weights = weights / w  # in perspective
-    return (weights / weights.sum(0)).to(screen.dtype).t()
+    return (weights / weights.sum(0)).to(screen.dtype).t(), distance

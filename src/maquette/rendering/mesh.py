@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import AnyCamera, Camera
+from maquette.rendering.blending import blended_over_depth
 from maquette.rendering.fragments import (
     Fragments,
     at_corners,
@@ -24,7 +25,7 @@ from maquette.rendering.fragments import (
     weighted,
 )
 from maquette.rendering.lights import Light, Material, shade
-from maquette.rendering.result import Antialias, Dibr, Edges, Hard, Rendering, Soft
+from maquette.rendering.result import Antialias, Blended, Dibr, Edges, Hard, Rendering, Soft
 from maquette.rendering.silhouettes import blended_across_edges, soft_coverage
 from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, check, read_texture, unit, vertex_normals
 
@@ -51,13 +52,18 @@ def render_mesh(
         # Around the surface its colours go on: those of the nearest face on the screen.
         alpha, nearest = soft_coverage(mesh, screen, camera.size, edges)
         shown = torch.where(face >= 0, face, nearest)
+    elif isinstance(edges, Blended):
+        alpha = soft_coverage(mesh, screen, camera.size, edges)[0]
     seen = seen_of(mesh, camera, screen, shown)
     covered = face.reshape(-1).index_select(0, seen.pixels) >= 0
     if isinstance(edges, Soft | Dibr):
-        inside = torch.where(covered[:, None], seen.barycentrics, nearest_on_faces(seen, screen))
+        inside = torch.where(covered[:, None], seen.barycentrics, nearest_on_faces(seen, screen)[0])
         seen = replace(seen, barycentrics=inside)
-    color, normal, depth = _surface(mesh, camera, seen, screen, lights, material, smooth)
 
+    def surface(seen: Fragments) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"], Float[Tensor, "P"]]:
+        return _surface(mesh, camera, seen, screen, lights, material, smooth)
+
+    color, normal, depth = surface(seen)
     behind = background.to(color)
     alpha = alpha.reshape(seen.shape)
     match edges:
@@ -67,6 +73,9 @@ def render_mesh(
             opaque = alpha.reshape(-1).index_select(0, seen.pixels)[:, None]
             rgb = paint(seen, color * opaque + behind * (1 - opaque), behind)
             depth, normal = depth * covered, normal * covered[:, None]
+        case Blended():
+            mixed = blended_over_depth(mesh, screen, seen.shape, edges, lambda pairs: surface(pairs)[0])
+            rgb = mixed * alpha[..., None] + behind * (1 - alpha[..., None])
         case Antialias():
             rgb = paint(seen, color, behind)
             rgb, alpha = blended_across_edges(mesh, ordered, face, rgb, alpha)

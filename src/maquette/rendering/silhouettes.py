@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from maquette import ops
-from maquette.rendering.result import Dibr, Soft
+from maquette.rendering.result import Blended, Dibr, Soft
 from maquette.shapes.mesh import Mesh
 
 PAIRS = 1 << 18
@@ -25,18 +25,29 @@ FAINT = 1e-4
 
 
 def soft_coverage(
-    mesh: Mesh, screen: Float[Tensor, "B V 4"], size: tuple[int, int], edges: Soft | Dibr
+    mesh: Mesh, screen: Float[Tensor, "B V 4"], size: tuple[int, int], edges: Soft | Dibr | Blended
 ) -> tuple[Float[Tensor, "B H W"], Int[Tensor, "B H W"]]:
     """Alpha, and the face nearest to each pixel on the screen (-1 beyond the blur), from homogeneous pixels."""
-    unit = (min(size) / 2) ** 2  # squared pixels
     vertices = screen[..., :3]
+    width, blur = reach(edges, size)
     match edges:
-        case Soft(sigma, blur_radius):
-            blur = math.log(1 / FAINT - 1) * sigma if blur_radius is None else blur_radius
-            return ops.soft_silhouette(vertices, mesh.faces, size, sigma=sigma * unit, blur_radius=blur * unit)
-        case Dibr(delta, blur_radius):
-            blur = math.log(1 / FAINT) * delta if blur_radius is None else blur_radius
-            return ops.dibr_silhouette(vertices, mesh.faces, size, delta=delta * unit, blur_radius=blur * unit)
+        case Soft() | Blended():
+            return ops.soft_silhouette(vertices, mesh.faces, size, sigma=width, blur_radius=blur)
+        case Dibr():
+            return ops.dibr_silhouette(vertices, mesh.faces, size, delta=width, blur_radius=blur)
+
+
+def reach(edges: Soft | Dibr | Blended, size: tuple[int, int]) -> tuple[float, float]:
+    """Sigma (or delta) and the squared distance at which the blur ends, both in squared pixels."""
+    unit = (min(size) / 2) ** 2
+    match edges:
+        case Soft(sigma=width):
+            blur = math.log(1 / FAINT - 1) * width
+        case Blended(sigma=width):
+            blur = math.log(1 / FAINT - 1) * width
+        case Dibr(delta=width):
+            blur = math.log(1 / FAINT) * width
+    return width * unit, (blur if edges.blur_radius is None else edges.blur_radius) * unit
 
 
 def blended_across_edges(
