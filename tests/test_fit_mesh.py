@@ -1,14 +1,19 @@
 """Moulding a mesh by losses in space: what a fit promises, large steps, changes of the mesh on the way."""
 
+import copy
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from maquette import io
 from maquette.checkpoints import load_checkpoint, restore_moments, save_checkpoint
-from maquette.fitting.large_steps import UniformAdam, roughened, smoothed, smoother
+from maquette.fitting import descent
+from maquette.fitting.descent import UniformAdam
+from maquette.fitting.large_steps import roughened, smoothed, smoother
 from maquette.fitting.mesh import FitMesh, MeshWeights, fit_mesh
 from maquette.fitting.moulding import Fixed, Growth, Remeshed, Subdivided, begun, grown
 from maquette.fitting.optimizers import Adam, LargeSteps, Optimizer, Sgd, optimizer_over, swap_parameter
@@ -233,6 +238,47 @@ def test_uniform_adam_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_pat
     restore_moments(second, [other], checkpoint)
     run(second, other, 5)
     assert torch.equal(whole, other)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (descent.Adam, torch.optim.Adam),
+        (lambda params, lr: descent.Sgd(params, lr, 0.9), lambda params, lr: torch.optim.SGD(params, lr, 0.9)),
+    ],
+)
+def test_adam_and_sgd_take_the_steps_of_torch_and_go_on_from_its_moments(ours, theirs):
+    def run(optimizer, point, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            ((point - torch.tensor([1.0, -3.0, 0.2])) * torch.tensor([1.0, 10.0, 1e-4])).square().sum().backward()
+            optimizer.step()
+
+    mine, other = (torch.zeros(3, requires_grad=True) for _ in range(2))
+    known = theirs([other], lr=0.003)
+    run(ours([mine], lr=0.003), mine, 20)
+    run(known, other, 20)
+    torch.testing.assert_close(mine, other)  # not bit for bit: roots and divisions are taken in another order
+    went_on = ours([mine], lr=0.003)
+    state = copy.deepcopy(known.state_dict()["state"])  # loading shares tensors
+    went_on.load_state_dict({"state": state, "param_groups": went_on.state_dict()["param_groups"]})
+    run(went_on, mine, 20)
+    run(known, other, 20)
+    torch.testing.assert_close(mine, other)
+
+
+def test_no_fit_imports_the_compiler_of_torch():
+    code = (
+        "import sys, torch\n"
+        "from maquette.fitting import descent, fit\n"
+        "x = torch.ones(2, requires_grad=True)\n"
+        "for make in (descent.Adam, descent.UniformAdam, descent.Sgd):\n"
+        "    optimizer = make([x])\n"
+        "    list(fit(lambda index: {'square': x.square().sum()}, optimizer, 2))\n"
+        "    optimizer.load_state_dict(optimizer.state_dict())\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("choice", [Adam(), Sgd(), LargeSteps()])

@@ -34,6 +34,7 @@ from maquette.io import read_picture, save, save_video, write_json, write_pictur
 from maquette.masks import GUESSES, Mask, cut_out, foreground
 from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
 from maquette.models.runs import Run, load_run
+from maquette.ops.threads import one_thread
 from maquette.page import Card, Failure, solid_of, write_page
 from maquette.rendering import Ambient, Directional, Headlight, Look, render, turntable
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
@@ -209,7 +210,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
         complain(failure.name, failure.reason)
     cards: list[Card] = []
     records: list[dict] = []
-    with _replacing(config.out, force=config.force) as folder, _one_thread():
+    with _replacing(config.out, force=config.force) as folder, one_thread():
         for path, name in zip(pictures, folder_names(pictures), strict=True):
             started = time.perf_counter()
             try:
@@ -285,17 +286,6 @@ def _check_out(config: ReconstructConfig, pictures: list[Path]) -> None:
     for path in pictures:
         if path.resolve().is_relative_to(out.resolve()):
             raise FileExistsError(f"{out}: holds the picture {path}, which --force would delete; give another --out")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread: the steps are small, and where a machine is busy, threads that wait for each other spin."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

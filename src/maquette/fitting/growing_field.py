@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.fitting import descent
 from maquette.fitting.optimizers import swap_parameter
 from maquette.shapes import Mesh, TetrahedralGrid, crossed_tetrahedra, grid_points, isosurface_of
 
@@ -55,7 +56,7 @@ class GrowingField:
         """`lr` in spacings of the grid."""
         self.lr = lr
         self._wear(values, offsets)
-        self.optimizer = torch.optim.Adam([{"params": [self.values]}, {"params": [self.offsets]}], lr=lr)
+        self.optimizer = descent.Adam([{"params": [self.values]}, {"params": [self.offsets]}], lr=lr)
 
     def _wear(self, values: Float[Tensor, " N"], offsets: Float[Tensor, "N 3"]) -> None:
         side = round(len(values) ** (1 / 3))

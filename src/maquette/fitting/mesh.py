@@ -32,6 +32,7 @@ from maquette.losses import (
     quadric_loss,
 )
 from maquette.losses.quadric import Quadrics, quadrics
+from maquette.ops.threads import one_thread
 from maquette.shapes import (
     Mesh,
     PointCloud,
@@ -114,7 +115,10 @@ def fit_mesh(config: FitMesh) -> None:
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     goal = goal_of(wanted, config.weights, seed=config.seed)
-    with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
+    with (
+        Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record,
+        one_thread(),
+    ):
         if record.checkpoint is None:
             moulding = begun(goal.points, config.growth, config.optimizer, part=START)
         else:
@@ -194,7 +198,7 @@ def mesh_terms(
         return {name: mesh.vertices.new_tensor(math.nan) for name in used}
     places = sample_faces(mesh, samples, generator=generator)
     drawn = torch.randint(len(goal.points), (samples,), generator=generator)
-    ours, theirs, normals = positions_at(mesh, places), goal.points[drawn], goal.normals[drawn]
+    ours, theirs = positions_at(mesh, places), goal.points.index_select(0, drawn)
     losses = {
         "chamfer": lambda: chamfer(ours, theirs),
         "edge": lambda: edge_loss(mesh, topology),
@@ -204,8 +208,8 @@ def mesh_terms(
         "laplacian_cotcurv": lambda: laplacian_cotcurv(mesh, topology),
         "quadric": lambda: quadric_loss(mesh.vertices, goal.quadrics, reduction="mean"),
         "chamfer_normal": lambda: chamfer_normal(
-            ours.detach(), theirs, normals_a=face_normals(mesh)[places.faces], normals_b=normals
+            ours.detach(), theirs, normals_a=face_normals(mesh)[places.faces], normals_b=goal.normals[drawn]
         ),
-        "edge_normal_p2m": lambda: edge_normal_p2m(mesh, theirs, normals=normals, topology=topology),
+        "edge_normal_p2m": lambda: edge_normal_p2m(mesh, theirs, normals=goal.normals[drawn], topology=topology),
     }
     return {name: weight * losses[name]() for name, weight in used.items()}

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maquette.fitting.large_steps import UniformAdam
+from maquette.fitting import descent
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def checked(optimizer: Optimizer, name: str) -> None:
 def optimizer_over(parameters: list[Tensor], choice: Optimizer) -> torch.optim.Optimizer:
     match choice:
         case Adam(lr):
-            return torch.optim.Adam(parameters, lr=lr)
+            return descent.Adam(parameters, lr=lr)
         case Sgd(lr, momentum):
-            return torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+            return descent.Sgd(parameters, lr=lr, momentum=momentum)
         case LargeSteps(lr):
-            return UniformAdam(parameters, lr=lr)
+            return descent.UniformAdam(parameters, lr=lr)
 
 
 def swap_parameter(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette import ops
+from maquette.fitting import descent
 from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
@@ -17,6 +18,7 @@ from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
 from maquette.io import load, save
 from maquette.losses import chamfer
+from maquette.ops.threads import one_thread
 from maquette.shapes import PointCloud, Shape, sample, transform
 
 COLORED = 50_000
@@ -57,9 +59,12 @@ def fit_points(config: FitPoints) -> None:
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     start = torch.randn(config.points, 3, generator=generator_at(config.seed, -1)) * 0.5
-    with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
+    with (
+        Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record,
+        one_thread(),
+    ):
         points = start.clone().requires_grad_()
-        optimizer = torch.optim.Adam([points], lr=config.lr)
+        optimizer = descent.Adam([points], lr=config.lr)
         record.restore({"points": points}, optimizer)
 
         def objective(index: int) -> dict[str, Float[Tensor, ""]]:

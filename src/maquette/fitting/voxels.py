@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette import transforms
+from maquette.fitting import descent
 from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
@@ -61,7 +62,7 @@ def fit_voxels(config: FitVoxels) -> None:
     start = torch.randn(wanted.occupancy.shape, generator=generator_at(config.seed, -1))
     with Record(config.out, settings_of(config), config.steps, resume=config.resume, force=config.force) as record:
         logits = start.clone().requires_grad_()
-        optimizer = torch.optim.Adam([logits], lr=config.lr)
+        optimizer = descent.Adam([logits], lr=config.lr)
         record.restore({"logits": logits}, optimizer)
 
         def objective(index: int) -> dict[str, Float[Tensor, ""]]:

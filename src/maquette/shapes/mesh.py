@@ -151,7 +151,8 @@ def sample_faces_from(mesh: Mesh, draw: Float[Tensor, "*batch N 3"]) -> FaceSamp
     The first chooses the face, u and v the barycentrics (1 - sqrt u, sqrt u (1 - v), v sqrt u) (Osada et al. 2002,
     eq. 1). A surface that is not finite gives positions that are not, so that a loss of them can tell of it.
     """
-    areas = face_areas(mesh).detach().double()
+    # Detached before the areas: a graph over them would be built for nothing.
+    areas = face_areas(Mesh(mesh.vertices.detach(), mesh.faces)).double()
     cumulative = areas.cumsum(-1)
     total = cumulative[..., -1:]
     if bool((total <= 0).any()):
