@@ -1,6 +1,9 @@
 """Cameras that are nearly right: a small rigid motion for each, found together with the shape. K views.
 
-A motion is six numbers, the speed of a screw: translation and rotation vector, in the world's axes, about its origin.
+A motion is six numbers, the speed of a screw about the world's origin, where the object is: translation and rotation
+vector, in the axes of its own camera. Outlines tell a shift across the picture and a roll at once, a shift in depth and
+a turn of the object only by details: in these axes each is a number of its own, and Adam, which gives every number its
+own step, takes the second ones as far as the first.
 """
 
 import math
@@ -23,7 +26,7 @@ class FixedPoses:
 class RefinedPoses:
     """The cameras are moved a little, together with the shape."""
 
-    lr: float = 5e-3
+    lr: float = 1e-2
     """Peak learning rate, in radians and in units of the frame of fitting."""
     after: float = 0.1
     """Part of the steps before the cameras move: a shape must be there to tell them by."""
@@ -44,8 +47,15 @@ Poses = FixedPoses | RefinedPoses
 
 def corrected(cameras: Camera, twists: Float[Tensor, "K 6"]) -> Camera:
     """The cameras after their motions; differentiable."""
-    motion = transforms.rigid_from_vectors(twists[:, :3], twists[:, 3:])
+    axes = _axes(cameras)
+    motion = axes @ transforms.rigid_from_vectors(twists[:, :3], twists[:, 3:]) @ axes.mT
     return replace(cameras, world_from_cam=motion @ cameras.world_from_cam)
+
+
+def _axes(cameras: Camera) -> Float[Tensor, "K 4 4"]:
+    """Each camera's axes, brought to the origin."""
+    rotation = cameras.world_from_cam[:, :3, :3].detach()
+    return transforms.rigid(rotation, rotation.new_zeros(len(rotation), 3))
 
 
 def without_gauge(twists: Float[Tensor, "K 6"], cameras: Camera) -> Float[Tensor, "K 6"]:
@@ -54,8 +64,11 @@ def without_gauge(twists: Float[Tensor, "K 6"], cameras: Camera) -> Float[Tensor
     To first order: the mean motion is taken off, and the part of the translations that is a common scale about the
     cameras' middle.
     """
-    free = twists - twists.mean(0)
+    rotation = cameras.world_from_cam[:, :3, :3].detach()
+    moves, turns = (rotation @ part[..., None] for part in twists.split(3, 1))
+    moves, turns = (moves - moves.mean(0))[..., 0], (turns - turns.mean(0))[..., 0]
     apart = cameras.position - cameras.position.mean(0)
-    moved = free[:, :3] + torch.linalg.cross(free[:, 3:], cameras.position)
+    moved = moves + torch.linalg.cross(turns, cameras.position)
     scale = (moved * apart).sum() / apart.square().sum().clamp(min=1e-12)
-    return torch.cat([free[:, :3] - scale * apart, free[:, 3:]], 1)
+    moves = moves - scale * apart
+    return torch.cat([(rotation.mT @ part[..., None])[..., 0] for part in (moves, turns)], 1)
