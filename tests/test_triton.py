@@ -9,15 +9,20 @@ from maquette.camera import orbit
 from maquette.ops import (
     ball_reference,
     farthest_reference,
+    nearest_face_reference,
     nearest_reference,
+    nearest_to_face_reference,
     raster_discs_layers_reference,
+    ray_hits_reference,
 )
 from maquette.ops.ball_triton import ball_triton
 from maquette.ops.farthest_triton import farthest_triton
+from maquette.ops.nearest_face_triton import nearest_face_triton, nearest_to_face_triton
 from maquette.ops.nearest_triton import nearest_triton
 from maquette.ops.raster import raster_layers_reference
 from maquette.ops.raster_discs_triton import raster_discs_layers_triton
 from maquette.ops.raster_triton import raster_layers_triton
+from maquette.ops.rays_triton import ray_hits_triton
 from maquette.ops.silhouette import EXPONENTIAL, LOGISTIC, soft_silhouette_backward_reference, soft_silhouette_reference
 from maquette.ops.silhouette_triton import soft_silhouette_backward_triton, soft_silhouette_triton
 from maquette.shapes.primitives import ico_sphere
@@ -105,3 +110,59 @@ def test_soft_silhouettes_and_their_gradients_agree_with_their_references(kind, 
     gradient = soft_silhouette_backward_triton(*scene)
     assert torch.allclose(gradient, soft_silhouette_backward_reference(*scene), rtol=1e-9, atol=1e-12)
     assert gradient.abs().max() > 0.01
+
+
+def octahedron_with_faults(layout):
+    """Two deformations of an octahedron, with doubled faces, a segment, a point and, if wished, what is not finite."""
+    faces = torch.tensor([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])
+    faces = torch.cat([faces, faces[2:5], torch.tensor([[0, 2, 2], [1, 1, 1]])])
+    vertices = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]).repeat(2, 1, 1)
+    if layout != "lattice":
+        vertices[1] += 0.3 * cloud(4, 6)
+    if layout == "not finite":
+        vertices[0, 3, 1], vertices[1, 5, 2] = torch.nan, torch.inf
+    return vertices, faces
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of NumPy, which the interpreter runs on
+@pytest.mark.parametrize(
+    ("layout", "dtype"), [("random", torch.float32), ("lattice", torch.float64), ("not finite", torch.float32)]
+)
+def test_nearest_faces_and_nearest_points_of_faces_agree_with_their_references(layout, dtype, kernels_device):
+    vertices, faces = octahedron_with_faults(layout)
+    points = cloud(5, 80).reshape(2, 40, 3)
+    if layout == "lattice":
+        points = points.round()  # as near to several faces: those of a vertex, and across planes of symmetry
+    elif layout == "not finite":
+        points[:, ::9, 1], points[:, 1::9, 0] = torch.nan, -torch.inf
+    scene = tuple(each.to(kernels_device) for each in (points.to(dtype), vertices.to(dtype), faces))
+    found = nearest_face_triton(*scene)
+    assert torch.equal(found, nearest_face_reference(*scene))
+    back = nearest_to_face_triton(*scene[1:], scene[0])
+    assert torch.equal(back, nearest_to_face_reference(*scene[1:], scene[0]))
+    assert (found >= 0).any() and (back >= 0).any()
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of NumPy, which the interpreter runs on
+@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+def test_hits_of_rays_agree_with_their_reference(layout, kernels_device):
+    vertices, faces = octahedron_with_faults(layout)
+    rays = torch.cat([2 * cloud(6, 140), cloud(7, 140)], 1)
+    rays[:70, 3:] = 0.3 * rays[:70, 3:] - rays[:70, :3]  # at the octahedron
+    if layout == "lattice":
+        rays = rays.round()  # through edges and vertices, along axes, of length 0
+    elif layout == "not finite":
+        rays[::9, 1], rays[1::9, 4] = torch.nan, torch.inf
+    scene = tuple(each.to(kernels_device) for each in (rays.double().reshape(2, 70, 6), vertices, faces))
+    found = ray_hits_triton(*scene)
+    assert torch.equal(found, ray_hits_reference(*scene))
+    assert 20 < (found >= 0).sum() < 120
+
+
+def test_without_faces_none_is_near_and_none_is_hit(kernels_device):
+    vertices, faces = (each.to(kernels_device) for each in octahedron_with_faults("random"))
+    points = cloud(5, 6).reshape(2, 3, 3).to(kernels_device)
+    assert (nearest_face_triton(points, vertices, faces[:0]) == -1).all()
+    assert nearest_to_face_triton(vertices, faces[:0], points).shape == (2, 0)
+    assert (nearest_to_face_triton(vertices, faces, points[:, :0]) == -1).all()
+    assert (ray_hits_triton(torch.cat([points, points], -1).double(), vertices, faces[:0]) == -1).all()

@@ -4,6 +4,7 @@ B batch, N points, V vertices, F faces. Only indices come out: closest points an
 autograd (`maquette.shapes.closest`). Distances are compared in float64, whatever the input's type.
 """
 
+import importlib.util
 import math
 
 import torch
@@ -218,6 +219,24 @@ def _(vertices: Tensor, faces: Tensor, points: Tensor) -> Tensor:
 @torch.library.impl("maquette::nearest_to_face", "CPU")
 def _(vertices: Tensor, faces: Tensor, points: Tensor) -> Tensor:
     return (nearest_to_face_numba if compiled() else nearest_to_face_reference)(vertices, faces, points)
+
+
+@torch.library.impl("maquette::nearest_face", "CUDA")
+def _(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return nearest_face_reference(points, vertices, faces)
+    from maquette.ops.nearest_face_triton import nearest_face_triton
+
+    return nearest_face_triton(points, vertices, faces)
+
+
+@torch.library.impl("maquette::nearest_to_face", "CUDA")
+def _(vertices: Tensor, faces: Tensor, points: Tensor) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return nearest_to_face_reference(vertices, faces, points)
+    from maquette.ops.nearest_face_triton import nearest_to_face_triton
+
+    return nearest_to_face_triton(vertices, faces, points)
 
 
 def nearest_face_numba(

@@ -4,6 +4,7 @@ B batch, N rays, V vertices, F faces. Only indices come out: distance and baryce
 (`meet`). Everything is compared in float64, whatever the input's type.
 """
 
+import importlib.util
 import math
 
 import torch
@@ -145,6 +146,15 @@ def _(rays: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
 @torch.library.impl("maquette::ray_hits", "CPU")
 def _(rays: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
     return (ray_hits_numba if compiled() else ray_hits_reference)(rays, vertices, faces)
+
+
+@torch.library.impl("maquette::ray_hits", "CUDA")
+def _(rays: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
+    if importlib.util.find_spec("triton") is None:
+        return ray_hits_reference(rays, vertices, faces)
+    from maquette.ops.rays_triton import ray_hits_triton
+
+    return ray_hits_triton(rays, vertices, faces)
 
 
 def ray_hits_numba(

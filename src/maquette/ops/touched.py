@@ -22,6 +22,9 @@ def touched_cells(corners: Float[Tensor, "F 3 3"], size: tuple[int, int, int]) -
 
     Computed in float64: exact for corners on multiples of a small power of 1/2. A triangle without area touches the
     cells of its segment or point. Corners outside the grid are fine; triangles that are not finite are skipped.
+
+    There is no kernel of its own for a GPU: a mesh is voxelised once, not in every step of a training, and the plain
+    reference runs there, in pieces of bounded memory.
     """
     check_shape("touched_cells", "corners", corners, "F 3 3")
     if corners.dtype not in FLOATS:
