@@ -244,3 +244,27 @@ def test_wrong_discs_are_told():
         render(cloud, pixelwise(), radius=torch.zeros(1))
     with pytest.raises(ValueError, match="render: edges Composited are for clouds; a mesh takes Hard"):
         render(ico_sphere(1), ahead(), edges=Composited())
+
+
+@pytest.mark.parametrize("edges", [Hard(), Composited(5, 0.6), Averaged(5)], ids=lambda edges: type(edges).__name__)
+def test_a_picture_made_in_pieces_is_the_same_and_keeps_less_for_its_gradients(edges, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(200, 6, generator=generator)
+    cameras = look_at(torch.tensor([[0.0, 0, 3], [1, 1, 3]]), torch.zeros(3), focal=40.0, size=SIZE)
+
+    def run():
+        kept.clear()
+        leaf = values.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
+            seen = render(PointCloud(leaf[:, :3] - 0.5, leaf[:, 3:]), cameras, radius=0.1, edges=edges)
+        (seen.rgb.square().sum() + seen.depth.sum() + seen.alpha.square().sum()).backward()
+        return seen, leaf.grad, sum(kept)
+
+    kept = []
+    whole, gradient, most = run()
+    monkeypatch.setattr("maquette.rendering.points.PAIRS", 300)
+    pieces, gradient_of_pieces, least = run()
+    for name in ("rgb", "alpha", "depth", "normal"):
+        assert torch.equal(getattr(whole, name), getattr(pieces, name))
+    assert torch.allclose(gradient, gradient_of_pieces, rtol=1e-4, atol=1e-4)  # sums of many, in another order
+    assert isinstance(edges, Hard) or least < 0.6 * most  # pictures and points stay

@@ -1,7 +1,7 @@
 """Point clouds to pictures: every point is a disc that faces the camera.
 
-B views, N points, H W pixels, P of them covered, K discs over a pixel, E pairs of such a pixel and a disc over
-it, U points that any view shows.
+B views, N points, I points of all views, H W pixels, P of them covered, K discs over a pixel, U points that any
+view shows.
 """
 
 import math
@@ -11,15 +11,19 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from maquette import ops
 from maquette.camera import AnyCamera, Camera, OrthographicCamera
-from maquette.rendering.discs import THINNEST, Discs, weights_of
+from maquette.rendering.discs import THINNEST, Averaged, Composited, Discs, weights_of
 from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.mesh import PLAIN
 from maquette.rendering.result import Hard, Rendering
 from maquette.shapes.mesh import unit
 from maquette.shapes.points import PointCloud
+
+PAIRS = 1 << 19
+"""Pairs of a pixel and a disc over it that are worked on at a time: about 150 MB with their gradients."""
 
 
 def render_points(
@@ -58,16 +62,8 @@ def render_points(
         # Parallel rays see what is behind the camera, too: any positive depths in the same order will do.
         order = depth - depth.amin(1, keepdim=True) + 1 if count else depth
     centers, r = torch.cat([discs[..., :2], order[..., None]], -1).detach(), discs[..., 2].detach()
-    layers = 1 if isinstance(edges, Hard) else edges.layers
-    if layers == 1:
-        index = ops.raster_discs(centers, r, camera.size).reshape(-1, 1)
-    else:
-        index = ops.raster_discs_layers(centers, r, camera.size, layers=layers).reshape(-1, layers)
-    pixel = (index[:, 0] >= 0).nonzero()[:, 0]
-    view = pixel // (height * width)
-    index = index[pixel]
-    place, layer = (index >= 0).nonzero(as_tuple=True)
-    point, shown = _compact(view[place] * count + index[place, layer], views * count)
+    pixel, item = _over_pixels(centers, r, camera.size, 1 if isinstance(edges, Hard) else edges.layers)
+    rank, shown = _compact(item, views * count)
 
     def of_shown(values: Float[Tensor, "*some N C"]) -> Float[Tensor, "U C"]:
         return flat(values).reshape(views * count, values.shape[-1]).index_select(0, shown)
@@ -76,17 +72,10 @@ def render_points(
     looks = torch.cat([looks, depth.reshape(-1, 1).index_select(0, shown)], 1)
     if isinstance(edges, Hard):
         # The disc in front is what the pixel shows.
-        seen, alpha = looks.index_select(0, point), depth.new_ones(len(pixel))
+        seen, alpha = looks.index_select(0, rank[item[:, 0]]), depth.new_ones(len(pixel))
     else:
         near = torch.cat([discs, flat(_of_each("opacity", edges.opacity, cloud)[..., None])], -1).reshape(-1, 4)
-        x, y, r, opacity = near.index_select(0, shown).index_select(0, point).unbind(-1)
-        here = pixel[place] % (height * width)
-        squared = (here % width + 0.5 - x) ** 2 + (here // width + 0.5 - y) ** 2
-        # The kernel found them within the radius in float64: a rim that rounds to beyond it has opacity 0.
-        opacity = opacity * (1 - squared / (r * r)).clamp(min=0)
-        weights, alpha = weights_of(torch.zeros_like(index, dtype=x.dtype).index_put((place, layer), opacity), edges)
-        part = looks.index_select(0, point) * weights[place, layer][:, None]
-        seen = part.new_zeros(len(pixel), looks.shape[1]).index_add(0, place, part)
+        seen, alpha = _blend(pixel % (height * width), width, item, rank, looks, near.index_select(0, shown), edges)
     color, normal, away = seen.split([3, 3, 1], -1)
     color = color + (1 - alpha)[:, None] * background.to(color)
     away = away / torch.where(alpha > THINNEST, alpha, torch.inf)[:, None]
@@ -152,11 +141,71 @@ def _looks(
     return torch.cat([lit.clamp(0, 1), normal], -1)
 
 
-def _compact(items: Int64[Tensor, " E"], count: int) -> tuple[Int64[Tensor, " E"], Int64[Tensor, " U"]]:
-    """(places, shown): `shown` lists once, in order, what occurs among `items` < `count`; shown[places] is items."""
+def _over_pixels(
+    centers: Float[Tensor, "B N 3"], radii: Float[Tensor, "B N"], size: tuple[int, int], layers: int
+) -> tuple[Int64[Tensor, " P"], Int64[Tensor, "P K"]]:
+    """Pixels that discs cover, and the points there, nearest first; both count through all views, -1 is no point."""
+    area, count = size[0] * size[1], centers.shape[1]
+    pixels, items = [], []
+    step = max(1, PAIRS // (area * layers))
+    for first in range(0, len(centers), step):
+        part = centers[first : first + step], radii[first : first + step], size
+        found = ops.raster_discs(*part)[..., None] if layers == 1 else ops.raster_discs_layers(*part, layers=layers)
+        found = found.reshape(-1, layers)
+        pixel = (found[:, 0] >= 0).nonzero()[:, 0]
+        found = found.index_select(0, pixel)
+        pixel = pixel + first * area
+        pixels.append(pixel)
+        items.append(torch.where(found >= 0, found + (pixel // area * count)[:, None], -1))
+    nothing = torch.empty(0, dtype=torch.int64, device=centers.device)
+    return torch.cat([nothing, *pixels]), torch.cat([nothing.reshape(0, layers), *items])
+
+
+def _blend(
+    place: Int64[Tensor, " P"],
+    width: int,
+    items: Int64[Tensor, "P K"],
+    rank: Int64[Tensor, " I"],
+    looks: Float[Tensor, "U C"],
+    near: Float[Tensor, "U 4"],
+    edges: Composited | Averaged,
+) -> tuple[Float[Tensor, "P C"], Float[Tensor, " P"]]:
+    """What the discs over each pixel show together, and alpha. `near` is (x, y, radius, opacity) of a disc.
+
+    As many pairs of a pixel and a disc as PAIRS are held at a time; where there are more, the backward pass works them
+    out once more. A pixel's sums are its own, so the picture is the same.
+    """
+
+    def piece(rows: slice, looks: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+        item, here = items[rows], place[rows]
+        row, layer = (item >= 0).nonzero(as_tuple=True)
+        point = rank[item[row, layer]]
+        x, y, r, opacity = near.index_select(0, point).unbind(-1)
+        here = here[row]
+        squared = (here % width + 0.5 - x) ** 2 + (here // width + 0.5 - y) ** 2
+        # The kernel found them within the radius in float64: a rim that rounds to beyond it has opacity 0.
+        opacity = opacity * (1 - squared / (r * r)).clamp(min=0)
+        weights, alpha = weights_of(torch.zeros_like(item, dtype=x.dtype).index_put((row, layer), opacity), edges)
+        part = looks.index_select(0, point) * weights[row, layer][:, None]
+        return part.new_zeros(len(item), looks.shape[1]).index_add(0, row, part), alpha
+
+    step = max(1, PAIRS // items.shape[1])
+    if len(items) <= step:
+        return piece(slice(None), looks, near)
+    pieces = [
+        checkpoint(piece, slice(first, first + step), looks, near, use_reentrant=False, preserve_rng_state=False)
+        for first in range(0, len(items), step)
+    ]
+    seen, alpha = zip(*pieces, strict=True)
+    return torch.cat(seen), torch.cat(alpha)
+
+
+def _compact(items: Int64[Tensor, "P K"], count: int) -> tuple[Int64[Tensor, " I"], Int64[Tensor, " U"]]:
+    """(rank, shown): `shown` lists once, in order, what occurs among `items` < `count`; shown[rank[i]] is item i."""
     occurs = torch.zeros(count, dtype=torch.bool, device=items.device)
-    occurs[items] = True
-    return (occurs.cumsum(0) - 1)[items], occurs.nonzero()[:, 0]
+    for some in items.split(max(1, PAIRS // items.shape[1])):
+        occurs[some[some >= 0]] = True
+    return occurs.cumsum(0) - 1, occurs.nonzero()[:, 0]
 
 
 def _of_each(name: str, value: float | Tensor, cloud: PointCloud) -> Float[Tensor, "*some N"]:
