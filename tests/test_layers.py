@@ -34,6 +34,7 @@ LAYERS = (
     "models",
     "train",
     "evaluate",
+    "sweep",
     "reconstruct",
     "masking",
     "film",
@@ -46,6 +47,7 @@ LAYERS = (
 
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
 HEAVY = {
+    "ray",
     "accelerate",
     "igl",
     "skimage",

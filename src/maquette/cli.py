@@ -95,6 +95,9 @@ COMMANDS = {
         "maquette.fitting.sweep", "FitSweep", "fit_sweep", "optimisers and learning rates compared, as table and plot"
     ),
     "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
+    "sweep": Command(
+        "maquette.sweep", "SweepConfig", "sweep", "train over a grid of settings and compare: tables, F-score curves"
+    ),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
 }
 

@@ -1,7 +1,5 @@
 """What a sweep tells: a table of settings (Markdown, CSV, JSON), a table of runs, and a plot."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 
 from maquette.fitting.trials import Better, Row, Trial, best_rows, rows_of
 from maquette.io.atomic import atomic_path, write_json, write_text
+from maquette.io.tables import csv_text, markdown_table
 
 COLORS = {"sgd": "#c1432e", "adam": "#2d6da3", "large-steps": "#3d8b4f"}
 TITLES = {"sgd": "SGD, momentum", "adam": "Adam", "large-steps": "large steps"}
@@ -32,12 +31,12 @@ def write_report(out: Path, trials: Sequence[Trial], judged: Judged) -> str:
     """Write table.md, table.csv, table.json, runs.csv and sweep.png; returns the best settings in a few lines."""
     rows = rows_of(trials, score=judged.score, better=judged.better, threshold=judged.threshold)
     write_text(out / "table.md", markdown(rows, judged))
-    write_text(out / "table.csv", _csv([asdict(row) for row in rows]))
+    write_text(out / "table.csv", csv_text([asdict(row) for row in rows]))
     finite = [
         {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(r).items()} for r in rows
     ]
     write_json(out / "table.json", {"judged": asdict(judged), "rows": finite})
-    write_text(out / "runs.csv", _csv([_run_line(trial) for trial in trials]))
+    write_text(out / "runs.csv", csv_text([_run_line(trial) for trial in trials]))
     plot(trials, rows, judged, out / "sweep.png")
     lines = [_told(row, judged) for row in best_rows(rows, judged.better)]
     return "\n".join([*lines, f"{out}: table.md, sweep.png, runs.csv"])
@@ -51,7 +50,7 @@ def markdown(rows: Sequence[Row], judged: Judged) -> str:
         *("target", "optimiser", "learning rate", judged.label, "best – worst start"),
         *(f"steps to {goal}", "CPU seconds to it", "CPU ms a step"),
     )
-    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    lines = []
     for row in rows:
         mark = "**" if row in best and math.isfinite(row.quality) else ""
         ended = f", {row.ended} of {row.runs} diverged" if row.ended else ""
@@ -66,8 +65,8 @@ def markdown(rows: Sequence[Row], judged: Judged) -> str:
             "" if row.cpu_seconds is None else f"{row.cpu_seconds:.1f}",
             f"{1000 * row.step_cpu_seconds:.1f}",
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return markdown_table(names, lines)
 
 
 def _finite(line: dict) -> dict:
@@ -94,15 +93,6 @@ def _run_line(trial: Trial) -> dict:
     line |= {"steps": last.step if last else 0, "seconds": round(last.seconds, 3) if last else 0.0}
     line |= {"cpu_seconds": round(last.cpu_seconds, 3) if last else 0.0}
     return line | {"ended": trial.curve.ended} | trial.scores
-
-
-def _csv(lines: Sequence[dict]) -> str:
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
 
 
 def plot(trials: Sequence[Trial], rows: Sequence[Row], judged: Judged, out: Path) -> None:

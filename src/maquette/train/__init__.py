@@ -213,20 +213,24 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
 
 
 def packs(config: TrainConfig, team: "Accelerator") -> tuple[Pack, Pack | None]:
-    """What is learnt from, and the split 'val', or None for data without one; made by one process, read by all."""
+    """Those of `make_packs`, made by one process and read by all."""
+    made = None
+    for mine in in_turns(team):
+        if mine:
+            made = make_packs(config)
+    assert made is not None  # every process has its turn
+    return made
+
+
+def make_packs(config: TrainConfig) -> tuple[Pack, Pack | None]:
+    """What is learnt from, and the split 'val', or None for data without one."""
     from maquette.console import packing_progress
 
     size, split = config.model.encoder.picture_size, training_split(config.data)
-    has_val = "val" in splits(open_dataset(config.data).entries)
     take = partial(pack, config.data, size=size, workers=config.workers, allow_missing=config.allow_missing)
-    made: tuple[Pack, Pack | None] | None = None
-    for mine in in_turns(team):
-        if mine:
-            with packing_progress(split) if team.is_main_process else nullcontext() as report:
-                data = take(split=split, progress=report)
-            made = data, take(split="val") if has_val else None
-    assert made is not None  # every process has its turn
-    return made
+    with packing_progress(split) as report:
+        data = take(split=split, progress=report)
+    return data, take(split="val") if "val" in splits(open_dataset(config.data).entries) else None
 
 
 def synchronised(model: SingleView, device: torch.device) -> SingleView:
