@@ -40,7 +40,7 @@ def grid(config: C, vary: Sequence[Sequence[str]]) -> list[tuple[dict[str, objec
 
 
 def with_field(config: C, name: str, word: str, *, within: str = "") -> tuple[C, object]:
-    """A copy with the field of a dotted name as `word` says, and the value it has now; errors tell what it is within."""
+    """A copy with the field of a dotted name as `word` says, and the new value; errors tell `within` before it."""
     head, _, rest = name.partition(".")
     fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else set()  # type: ignore[arg-type]
     if head not in fields:
