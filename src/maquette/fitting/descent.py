@@ -7,6 +7,7 @@ than torch itself: as long as 300 steps of a fit. Nothing is compiled here, so t
 from inspect import unwrap
 
 import torch
+from torch import Tensor
 
 
 class Descent(torch.optim.Optimizer):
@@ -29,8 +30,8 @@ class Adam(Descent):
         loss = _evaluated(closure)
         for group in self.param_groups:
             first, second = group["betas"]
-            for parameter in _moved(group):
-                count, mean, square = moments(self.state[parameter], parameter, first, second)
+            for parameter, gradient in _moved(group):
+                count, mean, square = moments(self.state[parameter], gradient, first, second)
                 deviation = square.sqrt().mul_((1 - second**count) ** -0.5).add_(group["eps"])
                 parameter.addcdiv_(mean, deviation, value=-group["lr"] / (1 - first**count))
         return loss
@@ -51,8 +52,8 @@ class UniformAdam(Descent):
         loss = _evaluated(closure)
         for group in self.param_groups:
             first, second = group["betas"]
-            for parameter in _moved(group):
-                count, mean, square = moments(self.state[parameter], parameter, first, second)
+            for parameter, gradient in _moved(group):
+                count, mean, square = moments(self.state[parameter], gradient, first, second)
                 largest = float((square.max() / (1 - second**count)).sqrt())
                 parameter.sub_(mean, alpha=group["lr"] / (1 - first**count) / (largest + group["eps"]))
         return loss
@@ -70,11 +71,11 @@ class Sgd(Descent):
     def step(self, closure=None):
         loss = _evaluated(closure)
         for group in self.param_groups:
-            for parameter in _moved(group):
+            for parameter, gradient in _moved(group):
                 state = self.state[parameter]
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(parameter)
-                velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(parameter.grad)
+                velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
                 parameter.sub_(velocity, alpha=group["lr"])
         return loss
 
@@ -85,22 +86,20 @@ def checked_betas(name: str, lr: float, betas: tuple[float, float]) -> tuple[flo
     return betas
 
 
-def moments(
-    state: dict, parameter: torch.Tensor, first: float, second: float
-) -> tuple[int, torch.Tensor, torch.Tensor]:
+def moments(state: dict, gradient: Tensor, first: float, second: float) -> tuple[int, Tensor, Tensor]:
     """The number of this step from 1 on, and the running means of the gradient and of its square with it."""
     if not state:
         # As torch counts: a tensor, so that it is saved and restored as the moments are.
         state["step"] = torch.zeros(())
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
     state["step"] += 1
-    gradient = parameter.grad
     mean = state["exp_avg"].lerp_(gradient, 1 - first)
     return int(state["step"]), mean, state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
 
 
-def _moved(group: dict) -> list[torch.Tensor]:
-    return [parameter for parameter in group["params"] if parameter.grad is not None]
+def _moved(group: dict) -> list[tuple[Tensor, Tensor]]:
+    """The parameters that have a gradient, with it."""
+    return [(parameter, parameter.grad) for parameter in group["params"] if parameter.grad is not None]
 
 
 def _evaluated(closure):
