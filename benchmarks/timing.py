@@ -1,5 +1,6 @@
 """How things are timed here: in turns, the fastest counts, memory in a process of its own."""
 
+import os
 import subprocess
 import sys
 import time
@@ -40,6 +41,22 @@ def peak_megabytes(program: str, name: str) -> float:
     command = [sys.executable, program, "--memory", name]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(answer.split()[-1])
+
+
+def first_call(preparation: str, call: str, turns: int) -> float:
+    """Milliseconds of `call` as the first of a fresh process, after torch, maquette and `preparation`; the fastest.
+
+    One process more comes before, so that compiled kernels and bytecode lie on the disk.
+    """
+    code = (
+        f"import torch, maquette, time\n{preparation}\nt = time.perf_counter()\n{call}\nprint(time.perf_counter() - t)"
+    )
+    there = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", code]
+    answers = [
+        subprocess.run(command, check=True, capture_output=True, text=True, env=there).stdout for _ in range(turns + 1)
+    ]
+    return 1000 * min(float(answer) for answer in answers[1:])
 
 
 def measure_memory(task: Task) -> float:
