@@ -65,7 +65,7 @@ HEAVY = {
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {
     "rich": lambda module: module == "maquette.console",
-    "tyro": lambda module: module in PROGRAMS,
+    "tyro": lambda module: module in PROGRAMS | {"maquette.models.choices"},
     "numba": lambda module: "@njit" in source_of(module),
     "triton": lambda module: "@triton.jit" in source_of(module),
 }

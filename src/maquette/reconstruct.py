@@ -40,7 +40,7 @@ from maquette.rendering import Ambient, Directional, Headlight, Look, render, tu
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
 from maquette.texturing import subdivided, textured, textured_points
 
-Representation = Literal["mesh", "points", "voxels"]
+Representation = Literal["mesh", "points", "voxels", "atlas"]
 REPRESENTATION: Representation = "voxels"
 """What is predicted unless told."""
 CROP = 512
@@ -115,8 +115,8 @@ def _reconstruct(
     cut = cut_out(rgba, mask)
     crop = crop_to_mask(cut, CROP)
     image = crop_to_mask(cut, run.model.picture_size).rgba.permute(2, 0, 1)[None]
-    features = run.model.encode(image)
-    predicted = run.model.shapes_from_both(features, run.model.encode(image.flip(-1)), representation)[0]
+    features, mirrored = run.model.encode_both(image)
+    predicted = run.model.shapes_from_both(features, mirrored, representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
     novelty = None if known is None else distance_to_training(features.code, known)[0]

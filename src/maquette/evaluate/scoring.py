@@ -123,7 +123,7 @@ def score_objects(
     for start in range(0, len(entries), 32):
         images = seen.images[start : start + 32].to(seen.codes.device) / 255
         with torch.no_grad():
-            both = model.encode(images), model.encode(images.flip(-1))
+            both = model.encode_both(images)
             predicted = {name: model.shapes_from_both(*both, name) for name in model.representations}
         for at, entry in enumerate(entries[start : start + 32], start):
             target = target_of(dataset.truth(entry))

@@ -1,9 +1,10 @@
 """Single-view networks: an encoder, decoders by representation, and runs on disk."""
 
 from maquette.data.targets import Targets
-from maquette.models.encoders import EncoderConfig, Resnet18Encoder, SmallEncoder
+from maquette.models.encoders import DinoEncoder, EncoderConfig, PrecomputedCodes, ResnetEncoder, SmallEncoder
 from maquette.models.features import Features
 from maquette.models.network import (
+    AtlasConfig,
     MeshConfig,
     ModelConfig,
     OccupancyConfig,
@@ -18,13 +19,16 @@ from maquette.models.runs import Run, load_run, save_model
 from maquette.models.viewpoint import Viewpoint
 
 __all__ = [
+    "AtlasConfig",
+    "DinoEncoder",
     "EncoderConfig",
     "Features",
     "MeshConfig",
     "ModelConfig",
     "OccupancyConfig",
     "PointsConfig",
-    "Resnet18Encoder",
+    "PrecomputedCodes",
+    "ResnetEncoder",
     "Run",
     "SingleView",
     "SmallEncoder",

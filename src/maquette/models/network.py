@@ -1,62 +1,89 @@
 """SingleView: one encoder, the camera's viewpoint, and one decoder for every representation asked for."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.data.targets import Targets
+from maquette.models.atlas import AtlasDecoder, AtlasHead
+from maquette.models.choices import AnyEncoder, AnyMesh, AnyOccupancy, AnyPoints, AnyVoxels
+from maquette.models.deconvolution import DeconvolutionDecoder, DeconvolutionVoxels, Pix2VoxVoxels
 from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length, map_channels
 from maquette.models.features import Features
+from maquette.models.folding_points import FoldingDecoder, FoldingPoints
 from maquette.models.graph_mesh import GraphMeshDecoder, GraphMeshHead
-from maquette.models.mesh import MeshDecoder, MeshHead
+from maquette.models.mesh import MeshDecoder, MeshHead, MlpMesh
 from maquette.models.occupancy import OccupancyDecoder, OccupancyHead, TriplaneOccupancy
-from maquette.models.points import PointsDecoder, PointsHead
+from maquette.models.points import MlpPoints, PointsDecoder, PointsHead
 from maquette.models.ranges import check_ranges
+from maquette.models.residual_voxels import ResidualVoxels, ResidualVoxelsDecoder
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
 from maquette.shapes import PointCloud, Shape, transform, union
 
+Cameras = Literal["shared", "apart"]
+"""How a network learns from where a picture was taken. shared: the encoder learns it, too. apart: it is read from the
+features without changing them, as befits the networks of the course's reports, which do not know cameras."""
+
 
 @dataclass(frozen=True)
 class VoxelsConfig:
-    """Picture to a 32^3 grid of occupancies."""
+    """Picture to a grid of occupancies."""
 
-    encoder: EncoderConfig = SmallEncoder()
-    head: VoxelsHead = VoxelsHead()
+    encoder: AnyEncoder = SmallEncoder()
+    head: AnyVoxels = VoxelsHead()
+    cameras: Cameras = "shared"
+    """'apart': the encoder does not learn from where pictures were taken."""
 
 
 @dataclass(frozen=True)
 class PointsConfig:
     """Picture to a point cloud."""
 
-    encoder: EncoderConfig = SmallEncoder()
-    head: PointsHead = PointsHead()
+    encoder: AnyEncoder = SmallEncoder()
+    head: AnyPoints = PointsHead()
+    cameras: Cameras = "shared"
+    """'apart': the encoder does not learn from where pictures were taken."""
 
 
 @dataclass(frozen=True)
 class MeshConfig:
     """Picture to a deformed ico-sphere."""
 
-    encoder: EncoderConfig = SmallEncoder()
-    head: MeshHead | GraphMeshHead = MeshHead()
+    encoder: AnyEncoder = SmallEncoder()
+    head: AnyMesh = MeshHead()
+    cameras: Cameras = "shared"
+    """'apart': the encoder does not learn from where pictures were taken."""
+
+
+@dataclass(frozen=True)
+class AtlasConfig:
+    """Picture to parametric patches (AtlasNet): any number of points, or a mesh a patch."""
+
+    encoder: AnyEncoder = SmallEncoder()
+    head: AtlasHead = AtlasHead()
+    cameras: Cameras = "shared"
+    """'apart': the encoder does not learn from where pictures were taken."""
 
 
 @dataclass(frozen=True)
 class OccupancyConfig:
     """Picture to a field of occupancy, and from it to a closed mesh."""
 
-    encoder: EncoderConfig = SmallEncoder()
-    head: OccupancyHead = TriplaneOccupancy()
+    encoder: AnyEncoder = SmallEncoder()
+    head: AnyOccupancy = TriplaneOccupancy()
+    cameras: Cameras = "shared"
+    """'apart': the encoder does not learn from where pictures were taken."""
 
 
 @dataclass(frozen=True)
 class TrioConfig:
     """Picture to all three at once, from one shared encoder: the bundled network."""
 
-    encoder: EncoderConfig = SmallEncoder()
+    encoder: AnyEncoder = SmallEncoder()
     voxels: VoxelsHead = VoxelsHead(full_weight=1.3)
     points: PointsHead = PointsHead()
     mesh: MeshHead = MeshHead()
@@ -69,11 +96,36 @@ class TrioConfig:
         check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1)})
 
 
-ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | OccupancyConfig | TrioConfig
-Head = VoxelsHead | PointsHead | MeshHead | GraphMeshHead | OccupancyHead
+ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | AtlasConfig | OccupancyConfig | TrioConfig
+Head = (
+    VoxelsHead
+    | DeconvolutionVoxels
+    | Pix2VoxVoxels
+    | ResidualVoxels
+    | PointsHead
+    | MlpPoints
+    | FoldingPoints
+    | MeshHead
+    | MlpMesh
+    | GraphMeshHead
+    | AtlasHead
+    | OccupancyHead
+)
 
-WEIGHTS = {"voxels": 1.0, "occupancy": 1.0, "points": 30.0, "mesh": 30.0, "smooth": 30.0, "viewpoint": 0.05}
-"""Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1."""
+WEIGHTS = {
+    "voxels": 1.0,
+    "voxels_coarse": 0.5,
+    "occupancy": 1.0,
+    "points": 30.0,
+    "points_coarse": 10.0,
+    "mesh": 30.0,
+    "smooth": 30.0,
+    "atlas": 30.0,
+    "viewpoint": 0.05,
+}
+"""Of the terms in the total loss. Chamfer distances are of the order 1e-3, cross-entropies of 1e-1. Coarse stages steer
+what follows them and are no result themselves, so they weigh less than it: a half of the voxels', which are of the same
+kind; a third of the points', whose few anchors can never be as near to the truth as the cloud."""
 
 
 def heads(config: ModelConfig) -> tuple[Head, ...]:
@@ -89,7 +141,17 @@ def shares(config: ModelConfig) -> dict[str, float]:
     return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
 
 
-Decoder = VoxelsDecoder | PointsDecoder | MeshDecoder | GraphMeshDecoder | OccupancyDecoder
+Decoder = (
+    VoxelsDecoder
+    | DeconvolutionDecoder
+    | ResidualVoxelsDecoder
+    | PointsDecoder
+    | FoldingDecoder
+    | MeshDecoder
+    | GraphMeshDecoder
+    | AtlasDecoder
+    | OccupancyDecoder
+)
 
 
 def build_decoder(head: Head, encoder: EncoderConfig) -> tuple[str, Decoder]:
@@ -98,12 +160,20 @@ def build_decoder(head: Head, encoder: EncoderConfig) -> tuple[str, Decoder]:
     match head:
         case VoxelsHead():
             return "voxels", VoxelsDecoder(head, features)
-        case PointsHead():
+        case DeconvolutionVoxels() | Pix2VoxVoxels():
+            return "voxels", DeconvolutionDecoder(head, features)
+        case ResidualVoxels():
+            return "voxels", ResidualVoxelsDecoder(head, features)
+        case PointsHead() | MlpPoints():
             return "points", PointsDecoder(head, features)
-        case MeshHead():
+        case FoldingPoints():
+            return "points", FoldingDecoder(head, features)
+        case MeshHead() | MlpMesh():
             return "mesh", MeshDecoder(head, features)
         case GraphMeshHead():
             return "mesh", GraphMeshDecoder(head, features, map_channels(encoder))
+        case AtlasHead():
+            return "atlas", AtlasDecoder(head, features)
         case _:
             return "occupancy", OccupancyDecoder(head, features)
 
@@ -131,34 +201,49 @@ class SingleView(nn.Module):
     def representations(self) -> tuple[str, ...]:
         return tuple(self.decoders)
 
-    def encode(self, images: Float[Tensor, "B 4 S S"]) -> Features:
+    def encode(self, images: Float[Tensor, "B *rest"]) -> Features:
+        """Features of pictures (B, 4, S, S); of codes (B, D) where the encoder is `PrecomputedCodes`."""
         return self.encoder(images)
+
+    def encode_both(self, images: Float[Tensor, "B *rest"]) -> tuple[Features, Features | None]:
+        """Features of pictures and of their mirror images; none of the latter for codes, which have no mirror image."""
+        return self.encode(images), self.encode(images.flip(-1)) if images.ndim == 4 else None
 
     def viewpoint(self, features: Features) -> Viewpoint:
         return self.viewpoint_decoder(features)
 
-    def shapes(self, features: Features, representation: str) -> list[Shape]:
-        """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3."""
+    def shapes(self, features: Features, representation: str, *, points: int | None = None) -> list[Shape]:
+        """One shape a picture; 'voxels' are probabilities in the cube [-0.5, 0.5]^3.
+
+        `points` asks for another number of points than in training, of the decoders that can give any.
+        """
         if representation not in self.decoders:
             raise ValueError(f"shapes: this network predicts {', '.join(self.decoders)}, not {representation!r}")
         decoder = cast(Decoder, self.decoders[representation])
+        if isinstance(decoder, FoldingDecoder | AtlasDecoder):
+            if points is not None and points < 1:
+                raise ValueError(f"shapes: {points} points; give at least 1")
+            return list(decoder.shapes(features, points))
+        if points is not None:
+            kind = type(decoder.config).__name__
+            raise ValueError(f"shapes: {kind} cannot give {points} points; it is tied to its own")
         if isinstance(decoder, GraphMeshDecoder):
             return list(decoder.shapes(features, self.viewpoint(features)))
         return list(decoder.shapes(features))
 
-    def shapes_from_both(self, features: Features, mirrored: Features, representation: str) -> list[Shape]:
-        """As `shapes`, of pictures that were also seen in the mirror: `mirrored` are the features of `images.flip(-1)`.
+    def shapes_from_both(self, features: Features, mirrored: Features | None, representation: str) -> list[Shape]:
+        """As `shapes`, of pictures that were also seen in the mirror (see `encode_both`).
 
         What the mirror shows is the mirrored solid, so there are two answers. Clouds are united: twice the points, and
         one answer may hold what the other misses. Grids and meshes stay as they are: their averages are no better.
         """
         shapes = self.shapes(features, representation)
-        if representation != "points":
+        if mirrored is None or not all(isinstance(shape, PointCloud) for shape in shapes):
             return shapes
         others = (transform(shape, _MIRROR) for shape in self.shapes(mirrored, representation))
         return [union([cast(PointCloud, shape) for shape in pair]) for pair in zip(shapes, others, strict=True)]
 
-    def losses(self, images: Float[Tensor, "B 4 S S"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, images: Float[Tensor, "B *rest"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
         # Under automatic mixed precision that of the encoder ends here: distances of 1e-3 need all their digits.
         features = self.encode(images).float()
@@ -166,7 +251,8 @@ class SingleView(nn.Module):
             return self._losses(features, targets)
 
     def _losses(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        terms = self.viewpoint_decoder.loss(features, targets)
+        apart = not isinstance(self.config, TrioConfig) and self.config.cameras == "apart"
+        terms = self.viewpoint_decoder.loss(Features(features.code.detach()) if apart else features, targets)
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():
             count = max(1, round(len(features) * parts.get(name, 1.0)))

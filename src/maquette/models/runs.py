@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from maquette.io.atomic import atomic_path, write_json
-from maquette.models.encoders import Resnet18Encoder
-from maquette.models.network import ModelConfig, SingleView, build
+from maquette.models.encoders import without_weights
+from maquette.models.network import ModelConfig, SingleView, build, heads
 from maquette.settings import from_json, to_json
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "trio"
@@ -34,14 +34,13 @@ def save_model(model: SingleView, folder: Path, settings: dict, *, half: bool = 
         tensor = tensor.detach().cpu().contiguous()
         tensors[name] = tensor.half() if half and tensor.is_floating_point() else tensor
     with atomic_path(folder / "model.safetensors") as path:
-        save_file(tensors, path)
+        save_file(tensors, path, metadata={"architecture": architecture(model.config)})
     write_json(folder / "config.json", settings | {"model": to_json(model.config)})
 
 
 def load_run(folder: Path | None = None) -> Run:
     """The run saved in `folder`, in evaluation mode on the CPU; None gives the network that comes with Maquette."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     where = BUNDLED if folder is None else Path(folder)
     config_path, weights_path = where / "config.json", where / "model.safetensors"
@@ -51,14 +50,14 @@ def load_run(folder: Path | None = None) -> Run:
     try:
         settings = json.loads(config_path.read_text())
         config = from_json(ModelConfig, settings["model"])
-        if isinstance(config.encoder, Resnet18Encoder):
-            # The run holds all its weights; the file that its encoder began from need not be on this machine.
-            config = replace(config, encoder=replace(config.encoder, weights=None))
-        model = build(config)
+        # The run holds all its weights; the file that its encoder began from need not be on this machine.
+        model = build(replace(config, encoder=without_weights(config.encoder)))
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise OSError(f"{config_path}: not a run's configuration: {_line(error)}") from error
     try:
-        tensors = load_file(weights_path)
+        with safe_open(weights_path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            held = (file.metadata() or {}).get("architecture", "another network")
     except SafetensorError as error:
         raise OSError(f"{weights_path}: not a safetensors file: {_line(error)}") from error
     wanted = model.state_dict()
@@ -69,12 +68,19 @@ def load_run(folder: Path | None = None) -> Run:
     ]
     if wrong:
         raise OSError(
-            f"{weights_path}: weights of another network: {len(wrong)} tensors do not fit, first {wrong[0]!r}"
+            f"{weights_path}: weights of {held}, but {config_path.name} says {architecture(config)}; "
+            f"{len(wrong)} tensors do not fit, first {wrong[0]!r}"
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise OSError(f"{weights_path}: the weights hold numbers that are not finite; train again or take another file")
     model.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
     return Run(model.eval(), where, settings)
+
+
+def architecture(config: ModelConfig) -> str:
+    """The kinds of a network's parts in a line: 'PointsConfig of SmallEncoder, FoldingPoints'."""
+    parts = (config.encoder, *heads(config))
+    return f"{type(config).__name__} of {', '.join(type(part).__name__ for part in parts)}"
 
 
 def _line(error: BaseException) -> str:

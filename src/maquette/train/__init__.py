@@ -26,9 +26,11 @@ from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
 from maquette.io.atomic import write_json
 from maquette.models import (
+    AtlasConfig,
     MeshConfig,
     OccupancyConfig,
     PointsConfig,
+    PrecomputedCodes,
     SingleView,
     TrioConfig,
     VoxelsConfig,
@@ -53,6 +55,7 @@ NamedModel = (
     Annotated[VoxelsConfig, tyro.conf.subcommand("voxels")]
     | Annotated[PointsConfig, tyro.conf.subcommand("points")]
     | Annotated[MeshConfig, tyro.conf.subcommand("mesh")]
+    | Annotated[AtlasConfig, tyro.conf.subcommand("atlas")]
     | Annotated[OccupancyConfig, tyro.conf.subcommand("occupancy")]
     | Annotated[TrioConfig, tyro.conf.subcommand("trio")]
 )
@@ -227,7 +230,10 @@ def make_packs(config: TrainConfig) -> tuple[Pack, Pack | None]:
     from maquette.console import packing_progress
 
     size, split = config.model.encoder.picture_size, training_split(config.data)
-    take = partial(pack, config.data, size=size, workers=config.workers, allow_missing=config.allow_missing)
+    codes = isinstance(config.model.encoder, PrecomputedCodes)
+    take = partial(
+        pack, config.data, size=size, workers=config.workers, allow_missing=config.allow_missing, codes=codes
+    )
     with packing_progress(split) as report:
         data = take(split=split, progress=report)
     return data, take(split="val") if "val" in splits(open_dataset(config.data).entries) else None
