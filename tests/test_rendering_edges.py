@@ -9,6 +9,7 @@ from maquette.camera import OrthographicCamera, orbit, orthographic
 from maquette.rendering import (
     Ambient,
     Antialias,
+    Blended,
     Composited,
     Dibr,
     Hard,
@@ -19,7 +20,9 @@ from maquette.rendering import (
     paint,
     render,
 )
+from maquette.rendering.coverage import coverage
 from maquette.rendering.silhouettes import edge_mates
+from maquette.rendering.wireframe import wireframe
 from maquette.shapes import FaceColors, Mesh, PointCloud, Texture, VertexColors, cube, ico_sphere, vertex_normals
 
 FLAT = (Ambient(1.0),)
@@ -155,6 +158,21 @@ def test_soft_edges_fade_the_surfaces_own_colour_into_the_background(edges):
     assert int(between.sum()) > 50
     hard = render(red, ahead(), lights=FLAT)
     assert torch.allclose(seen.depth, hard.depth) and torch.allclose(seen.normal, hard.normal)
+
+
+@pytest.mark.parametrize("edges", [*SOFTNESSES, Hard(), Blended()])
+@pytest.mark.parametrize("vertices", [0, 5])
+def test_a_mesh_without_faces_shows_the_background(edges, vertices):
+    cameras = orbit(torch.zeros(2), torch.zeros(2), torch.full((2,), 3.0), focal=20.0, size=(8, 6))
+    nothing, places = torch.zeros(0, 3, dtype=torch.int64), torch.zeros(vertices, 3, requires_grad=True)
+    for appearance in (None, VertexColors(places), Texture(torch.zeros(0, 3, 2), torch.ones(4, 4, 3))):
+        for camera in (cameras, cameras[0], orthographic(cameras, 3.0)):
+            mesh = Mesh(places, nothing, appearance)
+            seen = render(mesh, camera, background=(0.25, 0.5, 1.0), edges=edges, smooth=True)
+            assert bool((seen.rgb == torch.tensor([0.25, 0.5, 1.0])).all())
+            assert not bool(seen.alpha.any()) and not bool(seen.depth.any()) and not bool(seen.normal.any())
+            assert not bool(coverage(mesh, camera, edges).any())
+    assert not bool(wireframe(Mesh(places, nothing), cameras[0]).any())
 
 
 def test_the_default_softness_is_that_of_pytorch3d_whatever_the_size():

@@ -9,7 +9,7 @@ from maquette.camera import AnyCamera
 from maquette.rendering.fragments import in_order_of_depth, on_screen
 from maquette.rendering.result import Antialias, Blended, Dibr, Edges, Hard, Soft
 from maquette.rendering.silhouettes import blended_across_edges, soft_coverage
-from maquette.shapes.mesh import Mesh, check
+from maquette.shapes.mesh import Mesh, check_sound
 
 
 def coverage(mesh: Mesh, camera: AnyCamera, edges: Edges = Hard()) -> Float[Tensor, "*batch H W"]:
@@ -17,7 +17,7 @@ def coverage(mesh: Mesh, camera: AnyCamera, edges: Edges = Hard()) -> Float[Tens
 
     Gradients flow to the vertices and to the camera; with `Hard` there are none.
     """
-    check(mesh, "coverage")
+    check_sound(mesh, "coverage")
     screen = on_screen(mesh, camera)
     batch = np.broadcast_shapes(mesh.vertices.shape[:-2], camera.world_from_cam.shape[:-2])
     match edges:

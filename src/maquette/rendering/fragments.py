@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.camera import AnyCamera, Camera
-from maquette.shapes.mesh import Mesh, check
+from maquette.shapes.mesh import Mesh, check_sound
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def fragments(mesh: Mesh, camera: AnyCamera) -> Fragments:
         normal = interpolate(seen, vertex_normals(mesh))
         picture = paint(seen, (normal + 1) / 2, torch.ones(3))
     """
-    check(mesh, "fragments")
+    check_sound(mesh, "fragments")
     screen = on_screen(mesh, camera)
     face = ops.raster(in_order_of_depth(camera, screen), mesh.faces, camera.size)
     return seen_of(mesh, camera, screen, face)
@@ -60,7 +60,7 @@ def interpolate(seen: Fragments, values: Float[Tensor, "*some V C"]) -> Float[Te
 
 def interpolate_corners(seen: Fragments, values: Float[Tensor, "F 3 C"]) -> Float[Tensor, "P C"]:
     """Attributes given at each corner of each face, such as `Texture.uv`, at the visible points."""
-    rows = values.reshape(len(values), -1).index_select(0, seen.faces)
+    rows = values.flatten(1).index_select(0, seen.faces)
     by_column = rows.t().contiguous().reshape(3, values.shape[-1], len(rows))
     return weighted(by_column.permute(2, 0, 1), seen.barycentrics)
 
@@ -100,7 +100,7 @@ def on_screen(mesh: Mesh, camera: AnyCamera) -> Float[Tensor, "B V 4"]:
     pixels = camera.pixels_from_world(mesh.vertices)
     depth = pixels[..., 2] if isinstance(camera, Camera) else camera.depth(mesh.vertices)
     both = torch.cat([pixels, depth[..., None]], -1)
-    return both.expand(*batch, -1, 4).reshape(-1, both.shape[-2], 4)
+    return both.expand(*batch, *both.shape[-2:]).reshape(math.prod(batch), both.shape[-2], 4)
 
 
 def in_order_of_depth(camera: AnyCamera, screen: Float[Tensor, "B V 4"]) -> Float[Tensor, "B V 3"]:

@@ -27,7 +27,16 @@ from maquette.rendering.fragments import (
 from maquette.rendering.lights import Light, Material, shade
 from maquette.rendering.result import Antialias, Blended, Dibr, Edges, Hard, Rendering, Soft
 from maquette.rendering.silhouettes import blended_across_edges, soft_coverage
-from maquette.shapes.mesh import FaceColors, Mesh, Texture, VertexColors, check, read_texture, unit, vertex_normals
+from maquette.shapes.mesh import (
+    FaceColors,
+    Mesh,
+    Texture,
+    VertexColors,
+    check_sound,
+    read_texture,
+    unit,
+    vertex_normals,
+)
 
 PLAIN = 0.75
 """Grey of a mesh without appearance."""
@@ -43,7 +52,7 @@ def render_mesh(
     smooth: bool,
     edges: Edges,
 ) -> Rendering:
-    check(mesh, "render")
+    check_sound(mesh, "render")
     screen = on_screen(mesh, camera)
     ordered = in_order_of_depth(camera, screen)
     face = ops.raster(ordered, mesh.faces, camera.size)

@@ -31,11 +31,11 @@ def render(
 ) -> Rendering:
     """Pictures of a shape from a camera, or from a batch of cameras (batches broadcast).
 
-    `background` is sRGB 0..1. Meshes: `smooth` shades with vertex normals instead of face normals; both sides of a
-    face show; gradients flow to vertices, colours, texture and camera through the interior of what is seen, and across
-    silhouettes as `edges` has it. Clouds: discs of `radius` world units, one for all or of each point, that cover each
-    other as `edges` has it (`Hard`, `Composited`, `Averaged`); no points show the background. Voxels are rendered as
-    the surface that `to_mesh` gives.
+    `background` is sRGB 0..1; it is what shows of a shape without faces or points. Meshes: `smooth` shades with vertex
+    normals instead of face normals; both sides of a face show; gradients flow to vertices, colours, texture and camera
+    through the interior of what is seen, and across silhouettes as `edges` has it. Clouds: discs of `radius` world
+    units, one for all or of each point, that cover each other as `edges` has it (`Hard`, `Composited`, `Averaged`).
+    Voxels are rendered as the surface that `to_mesh` gives.
     """
     behind = torch.tensor(background, device=camera.world_from_cam.device)
     surface = to_mesh(shape) if isinstance(shape, Voxels) else shape

@@ -82,10 +82,16 @@ def _at_corners(values: Float[Tensor, "*batch V C"], faces: Int[Tensor, "F 3"]) 
 
 def check(mesh: Mesh, name: str) -> Mesh:
     """The mesh itself if it has faces, finite vertices and indices in range; `name` stands in the error."""
+    check_sound(mesh, name)
+    if len(mesh.faces) == 0:
+        raise ValueError(f"{name}: the mesh has no faces ({mesh.vertices.shape[-2]} vertices)")
+    return mesh
+
+
+def check_sound(mesh: Mesh, name: str) -> Mesh:
+    """As `check`, for what has an answer without faces, too."""
     check_triangles(name, mesh.vertices, mesh.faces)
     count = mesh.vertices.shape[-2]
-    if len(mesh.faces) == 0:
-        raise ValueError(f"{name}: the mesh has no faces ({count} vertices)")
     bad = ~torch.isfinite(mesh.vertices).all(-1)
     if bool(bad.any()):
         first = int(bad.reshape(-1).nonzero()[0]) % count
