@@ -215,3 +215,10 @@ def test_the_picture_of_a_torus_goes_round_it_once_each_way():
 def test_too_few_parts_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [tetrahedron, cube, uv_sphere, lambda size: ico_sphere(1, size), plane, cylinder])
+@pytest.mark.parametrize("size", [0.0, -1.0, math.inf, math.nan])
+def test_a_size_that_leaves_nothing_or_turns_the_inside_out_is_refused(make, size):
+    with pytest.raises(ValueError, match=f"{size}.*; give positive lengths"):
+        make(size)

@@ -22,7 +22,6 @@ from maquette.rendering import (
 )
 from maquette.rendering.coverage import coverage
 from maquette.rendering.silhouettes import edge_mates
-from maquette.rendering.wireframe import wireframe
 from maquette.shapes import FaceColors, Mesh, PointCloud, Texture, VertexColors, cube, ico_sphere, vertex_normals
 
 FLAT = (Ambient(1.0),)
@@ -172,7 +171,6 @@ def test_a_mesh_without_faces_shows_the_background(edges, vertices):
             assert bool((seen.rgb == torch.tensor([0.25, 0.5, 1.0])).all())
             assert not bool(seen.alpha.any()) and not bool(seen.depth.any()) and not bool(seen.normal.any())
             assert not bool(coverage(mesh, camera, edges).any())
-    assert not bool(wireframe(Mesh(places, nothing), cameras[0]).any())
 
 
 def test_the_default_softness_is_that_of_pytorch3d_whatever_the_size():

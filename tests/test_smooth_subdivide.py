@@ -272,7 +272,8 @@ def test_subdividing_refuses_collapsed_faces_and_wrong_indices(scheme):
 
 
 @each_scheme
-def test_subdividing_a_mesh_without_faces_leaves_its_vertices(scheme):
-    mesh = Mesh(torch.rand(4, 3), torch.zeros((0, 3), dtype=torch.int64))
+@pytest.mark.parametrize("count", [0, 4])
+def test_subdividing_a_mesh_without_faces_leaves_its_vertices(scheme, count):
+    mesh = Mesh(torch.rand(count, 3), torch.zeros((0, 3), dtype=torch.int64))
     fine = scheme(mesh)
     assert torch.equal(fine.vertices, mesh.vertices) and fine.faces.shape == (0, 3)

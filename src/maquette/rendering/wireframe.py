@@ -9,8 +9,7 @@ from torch import Tensor
 
 from maquette.camera import AnyCamera, Camera, OrthographicCamera
 from maquette.rendering.verbs import render
-from maquette.shapes import Mesh, face_normals, topology_of
-from maquette.shapes.mesh import check_sound
+from maquette.shapes import Mesh, check, face_normals, topology_of
 
 NEAR = 1e-4
 """Lines are cut at this part of the largest depth before the camera."""
@@ -26,14 +25,14 @@ def wireframe(mesh: Mesh, camera: AnyCamera, *, width: float = 1.0, hidden: floa
     Whether a line is hidden is decided by a z-buffer at pixel centres, which leaves hidden lines visible for about a
     pixel where they pass behind an outline; closed meshes, whose edges between two faces seen from behind are hidden
     for certain, have hardly any of these. One mesh, one camera; no gradients. An edge through the camera's plane is cut
-    before it. A mesh without faces has no lines.
+    before it.
     """
     if mesh.vertices.ndim != 2 or camera.position.ndim != 1:
         shapes = f"{tuple(mesh.vertices.shape)} and {tuple(camera.position.shape)}"
         raise ValueError(f"wireframe: vertices and camera positions have shapes {shapes}; give one mesh and one camera")
     if not width > 0 or not 0 <= hidden <= 1:
         raise ValueError(f"wireframe: width is {width}, hidden {hidden}; give above 0, and from 0 to 1")
-    check_sound(mesh, "wireframe")
+    check(mesh, "wireframe")
     with torch.no_grad():
         mesh = mesh.with_appearance(None).with_vertices(mesh.vertices.detach())
         farthest = _farthest_around(render(mesh, camera, lights=()).depth) * (1 + BIAS)

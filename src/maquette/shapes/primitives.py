@@ -16,6 +16,7 @@ from maquette.shapes.parametric import Superquadric, Torus, surface_at
 
 def tetrahedron(radius: float = 1.0) -> Mesh:
     """The regular tetrahedron inscribed in a sphere of `radius` world units: 4 vertices, 4 faces."""
+    _check_positive("tetrahedron", radius=radius)
     corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
     return Mesh(corners * (radius / math.sqrt(3)), faces)
@@ -23,6 +24,7 @@ def tetrahedron(radius: float = 1.0) -> Mesh:
 
 def cube(side: float = 1.0) -> Mesh:
     """The cube [-side/2, side/2]^3: 8 vertices, 12 faces. Vertex number 4 x + 2 y + z, each 0 on the low side."""
+    _check_positive("cube", side=side)
     low, high = -side / 2, side / 2
     corners = torch.cartesian_prod(*([torch.tensor([low, high])] * 3))
     squares = torch.tensor(
@@ -39,6 +41,7 @@ def ico_sphere(level: int = 4, radius: float = 1.0) -> Mesh:
     """
     if level < 0:
         raise ValueError(f"ico_sphere: level is {level}; give 0 (the icosahedron) or more")
+    _check_positive("ico_sphere", radius=radius)
     vertices, faces = _icosahedron()
     for _ in range(level):
         vertices, faces = _split(vertices, faces)
@@ -53,6 +56,7 @@ def uv_sphere(
 
     2 (rows - 1) columns faces. The picture is a map of the whole sphere (equirectangular), its middle at the front +z.
     """
+    _check_positive("uv_sphere", radius=radius)
     latitude, longitude, faces, uv = _globe("uv_sphere", rows, columns)
     azimuth = longitude - math.pi
     vertices = torch.stack([latitude.cos() * azimuth.sin(), latitude.sin(), latitude.cos() * azimuth.cos()], -1)
@@ -100,8 +104,7 @@ def cylinder(radius: float = 0.5, height: float = 1.0, *, sides: int = 32) -> Me
     """A prism about the y axis whose corners lie on a cylinder, with flat lids: 2 sides + 2 vertices, 4 sides faces."""
     if sides < 3:
         raise ValueError(f"cylinder: {sides} sides; give at least 3")
-    if not (0 < radius < math.inf and 0 < height < math.inf):
-        raise ValueError(f"cylinder: radius {radius}, height {height}; give positive lengths")
+    _check_positive("cylinder", radius=radius, height=height)
     angle = torch.arange(sides, dtype=torch.float64) * (2 * math.pi / sides)
     ring = torch.stack([angle.sin() * radius, torch.zeros_like(angle), angle.cos() * radius], -1)
     up = torch.tensor([0.0, height / 2, 0.0], dtype=torch.float64)
@@ -122,8 +125,7 @@ def plane(
     """
     if cells < 1:
         raise ValueError(f"plane: {cells} cells; give at least 1")
-    if not (0 < width < math.inf and 0 < depth < math.inf):
-        raise ValueError(f"plane: width {width}, depth {depth}; give positive lengths")
+    _check_positive("plane", width=width, depth=depth)
     line = torch.arange(cells + 1, dtype=torch.float64) / cells - 0.5
     z, x = torch.meshgrid(-line * depth, line * width, indexing="ij")
     vertices = torch.stack([x, torch.zeros_like(x), z], -1).reshape(-1, 3)
@@ -131,6 +133,13 @@ def plane(
     row, column = row.reshape(-1), column.reshape(-1)
     faces = _quads(row, column, cells + 1, cells + 1)
     return _wearing(Mesh(vertices.float(), faces), _quads_uv(row, column, cells, cells), image)
+
+
+def _check_positive(name: str, **lengths: float) -> None:
+    """Refuse lengths that would leave nothing of a primitive, or turn it inside out."""
+    if not all(0 < length < math.inf for length in lengths.values()):
+        said = ", ".join(f"{what} {length}" for what, length in lengths.items())
+        raise ValueError(f"{name}: {said}; give positive lengths")
 
 
 def _wearing(mesh: Mesh, uv: Float[Tensor, "F 3 2"], image: Float[Tensor, "H W 3"] | None) -> Mesh:

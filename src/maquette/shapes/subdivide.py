@@ -71,7 +71,7 @@ def refined(values: Float[Tensor, "*batch V C"], refinement: Refinement) -> Floa
         raise ValueError(f"refined: values of {values.shape[-2]} vertices, the refinement is of {refinement.before}")
     # Vertices first: rows of the whole batch are gathered and added at once.
     first = values.movedim(-2, 0)
-    flat = first.reshape(refinement.before, -1)
+    flat = first.flatten(1)
     terms = flat.index_select(0, refinement.columns) * refinement.weights.to(flat)[:, None]
     total = flat.new_zeros((refinement.after, flat.shape[1])).index_add(0, refinement.rows, terms)
     return total.reshape(refinement.after, *first.shape[1:]).movedim(0, -2)
