@@ -10,6 +10,8 @@ WORKERS ?= 2
 # One thread a process: on few cores, spinning OpenMP threads of several test workers slow each other down.
 ONE_THREAD := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 BIN := $(TEST_VENV)/bin
+# Where bytecode may not be kept, every process compiles all of torch again: seconds each, and tests start many.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow lint bench weights clean
 
