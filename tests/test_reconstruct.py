@@ -16,12 +16,15 @@ import torch
 import maquette as mq
 from maquette import cli
 from maquette.io import load, read_picture, write_picture
-from maquette.models import MeshConfig, SmallEncoder, TrioConfig, build, load_run, save_model
+from maquette.models import MeshConfig, OccupancyConfig, SmallEncoder, TrioConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.outside import distance_to_training, load_features, save_features, training_features
+from maquette.models.occupancy import TriplaneOccupancy
 from maquette.models.points import PointsHead
-from maquette.reconstruct import find_pictures, folder_names, reconstruct, solid_surface
+from maquette.models.solids import solid_surface
+from maquette.reconstruct import find_pictures, folder_names, reconstruct
 from maquette.shapes import Mesh, PointCloud, Voxels, bounds
+from maquette.shapes.columns import is_closed
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +315,46 @@ def test_the_command_says_what_is_outside(run, photos, tmp_path, capsys):
         (run / "features.safetensors").unlink()
     assert "outside the training categories" in capsys.readouterr().out
     assert "outside the training categories" in (tmp_path / "out" / "index.html").read_text()
+
+
+def filled(folder: Path, bias: float) -> Path:
+    """A run whose field has the same logit everywhere."""
+    model = build(OccupancyConfig(SmallEncoder(width=8, features=16, picture_size=32), TriplaneOccupancy(channels=4)))
+    with torch.no_grad():
+        last = model.decoders["occupancy"].field.layers[-1]
+        last.weight.zero_(), last.bias.fill_(bias)
+    save_model(model, folder, {})
+    return folder
+
+
+def test_a_field_s_surface_is_what_its_run_gives_unless_told(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("maquette.models.solids.FINE", 16)
+    result = reconstruct(photos / "disc.png", run=filled(tmp_path / "run", 5.0))
+    assert result.representation == "occupancy" and result.surface is not None and is_closed(result.surface.faces)
+    # Full everywhere, closed at the border of the cube, within the last cell of a sixteenth.
+    torch.testing.assert_close(bounds(result.surface), torch.tensor([[-0.5] * 3, [0.5] * 3]), atol=1 / 16, rtol=0)
+    # Logit -2 is probability 0.12: no half, but more than a fifth of it.
+    hesitant = reconstruct(photos / "disc.png", run=filled(tmp_path / "hesitant", -2.0))
+    assert len(hesitant.mesh.faces) > 0
+    with pytest.raises(ValueError, match=r"nowhere fuller than 0\.05 for this picture"):
+        reconstruct(photos / "disc.png", run=filled(tmp_path / "empty", -8.0))
+
+
+def test_refining_keeps_what_agrees_better_and_tells_both_numbers(photos, tmp_path, capsys):
+    save_model(build(MeshConfig(head=MeshHead(level=2))), tmp_path / "mesh", {})
+    words = (photos / "disc.png", "--out", tmp_path / "out", "--run", tmp_path / "mesh", "--turntable-frames", "1")
+    assert command(*words, "--refine", "5") == 0
+    (record,) = json.loads((tmp_path / "out" / "reconstruction.json").read_text())["solids"]
+    before, after = record["silhouette_iou_before_refining"], record["silhouette_iou"]
+    assert record["representation"] == "mesh" and 0.5 < before
+    # The page's number is by soft coverage at the edges, the other by pixel centres.
+    assert after > before - 0.01
+    assert f"silhouettes agree to {before:.1%}, refined " in capsys.readouterr().out
+
+
+def test_points_are_not_refined_and_steps_are_counted_from_zero(run, photos, tmp_path, capsys):
+    words = (photos / "disc.png", "--out", tmp_path / "out", "--run", run)
+    assert command(*words, "--as", "points", "--refine", "5") == 2
+    assert "--refine moves meshes, and points are none" in capsys.readouterr().err
+    assert command(*words, "--refine", "-1") == 2
+    assert "refine is -1; give 0 or more steps" in capsys.readouterr().err

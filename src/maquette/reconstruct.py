@@ -19,9 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-import numpy as np
 import torch
 import tyro
 from jaxtyping import Float
@@ -30,28 +29,25 @@ from torch import Tensor
 from maquette.alignment import aligned_camera
 from maquette.camera import Camera
 from maquette.data.crop import Crop, crop_to_mask
+from maquette.fitting.outline import Outlined, fit_outline
 from maquette.io import read_picture, save, save_video, write_json, write_picture
 from maquette.masks import GUESSES, Mask, cut_out, foreground
 from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
 from maquette.models.runs import Run, load_run
+from maquette.models.solids import fine_surface, solid_surface
 from maquette.ops.threads import one_thread
 from maquette.page import Card, Failure, solid_of, write_page
 from maquette.rendering import Ambient, Directional, Headlight, Look, render, turntable
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, to_mesh
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels
 from maquette.texturing import subdivided, textured, textured_points
 
-Representation = Literal["mesh", "points", "voxels", "atlas"]
+Representation = Literal["mesh", "points", "voxels", "atlas", "occupancy"]
 REPRESENTATION: Representation = "voxels"
-"""What is predicted unless told."""
+"""What is predicted unless told, by networks that have no field of occupancy."""
 CROP = 512
 """Pixels a side of the crop from which colours are read."""
 VERTICES = 12_000
 """Meshes are subdivided to at least this many, so that vertex colours hold the picture's detail."""
-LEVEL = 0.25
-"""Occupancy at which the surface of predicted voxels is taken: below the 0.5 of the best score, since a person minds a
-leg that is missing more than one that is too thick."""
-SPECKS = 0.02
-"""Pieces of a voxel prediction smaller than this part of the largest are dropped."""
 GENTLE = (Ambient(0.78), Headlight(0.14), Directional((-0.4, -1.0, -0.6), 0.16))
 """Lights for turntables: colours from a photograph already hold the photograph's light."""
 POOR = 0.5
@@ -69,7 +65,11 @@ class Reconstruction:
     """What one picture gave. The solid is in the frame of learning: y up, front +z, about 1 in diagonal."""
 
     shape: Mesh | PointCloud
-    """Coloured from the picture: the mesh (of a predicted mesh or of voxels) or the points."""
+    """Coloured from the picture: the mesh (of a predicted mesh, of voxels or of a field) or the points."""
+    surface: Mesh | None
+    """The mesh without colours, before it was subdivided to hold them; None for points."""
+    representation: Representation
+    """What was predicted."""
     predicted: Shape
     """As the network gave it."""
     camera: Camera
@@ -80,6 +80,8 @@ class Reconstruction:
     crop: Crop
     novelty: Novelty | None
     """Distance to the training pictures; None where the run does not hold their features."""
+    outlined: Outlined | None = None
+    """What refining has changed, where it was asked for."""
 
     @property
     def mesh(self) -> Mesh:
@@ -93,30 +95,50 @@ class Reconstruction:
 def reconstruct(
     picture: str | Path | Float[Tensor, "H W 4"],
     *,
-    representation: Representation = REPRESENTATION,
+    representation: Representation | None = None,
     run: Run | str | Path | None = None,
+    refine: int = 0,
 ) -> Reconstruction:
     """The solid that a picture shows, coloured from the picture.
 
     `picture` is a file or RGBA in 0..1; its object is found by `foreground`. `run` is a
     folder made by `maquette train`, or what `load_run` gave; None takes the network that comes with Maquette.
+    `representation` is the best that the run has unless told. `refine` steps of differentiable rendering bring the
+    mesh's outline to the picture's; what does not agree better is left as it was predicted.
     """
     if not isinstance(run, Run):
         run = load_run(None if run is None else Path(run))
     rgba = picture if isinstance(picture, Tensor) else read_picture(picture)
-    return _reconstruct(rgba, representation, run, load_features(run.folder))
+    return _reconstruct(rgba, chosen(run, representation), run, load_features(run.folder), refine)
+
+
+def chosen(run: Run, representation: Representation | None) -> Representation:
+    """The representation asked for; unless told a field, or `REPRESENTATION`, or the first that the run has."""
+    held = cast(tuple[Representation, ...], run.model.representations)
+    if representation is None:
+        return next((each for each in ("occupancy", REPRESENTATION) if each in held), held[0])
+    if representation not in held:
+        raise ValueError(f"reconstruct: the run {run.folder} predicts {', '.join(held)}, not {representation}")
+    return representation
 
 
 @torch.no_grad()
 def _reconstruct(
-    rgba: Float[Tensor, "H W 4"], representation: Representation, run: Run, known: TrainingFeatures | None
+    rgba: Float[Tensor, "H W 4"],
+    representation: Representation,
+    run: Run,
+    known: TrainingFeatures | None,
+    refine: int,
 ) -> Reconstruction:
     mask = foreground(rgba)
     cut = cut_out(rgba, mask)
     crop = crop_to_mask(cut, CROP)
     image = crop_to_mask(cut, run.model.picture_size).rgba.permute(2, 0, 1)[None]
     features, mirrored = run.model.encode_both(image)
-    predicted = run.model.shapes_from_both(features, mirrored, representation)[0]
+    if representation == "occupancy":
+        predicted = fine_surface(run.model, features)
+    else:
+        predicted = run.model.shapes_from_both(features, mirrored, representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
     novelty = None if known is None else distance_to_training(features.code, known)[0]
@@ -124,46 +146,14 @@ def _reconstruct(
     if isinstance(predicted, PointCloud):
         camera = aligned_camera(predicted.points, viewpoint, _box(crop), size=(CROP, CROP))
         shape = textured_points(predicted, camera, crop.rgba)
-    else:
-        surface = predicted if isinstance(predicted, Mesh) else solid_surface(predicted)
-        camera = aligned_camera(surface.vertices, viewpoint, _box(crop), size=(CROP, CROP))
-        shape = textured(subdivided(surface, VERTICES), camera, crop.rgba)
-    return Reconstruction(shape, predicted, camera, viewpoint, mask, crop, novelty)
-
-
-def solid_surface(voxels: Voxels) -> Mesh:
-    """The surface of predicted occupancies, without small floating pieces.
-
-    At `LEVEL`, or lower where a hesitant prediction has hardly a cell above it, so that every picture gives a solid.
-    """
-    from scipy import ndimage
-
-    occupancy = voxels.occupancy
-    least = max(8, round(0.002 * occupancy.numel()))
-    level = min(LEVEL, 0.99 * float(occupancy.flatten().topk(least).values[-1]))
-    labels, _ = ndimage.label((occupancy >= level).numpy())
-    areas = np.bincount(labels.reshape(-1))
-    areas[0] = 0
-    specks = (areas < SPECKS * areas.max())[labels] & (labels > 0)
-    # Around a dropped piece one more cell is emptied, or its half-full neighbours would stay as dust.
-    gone = ndimage.binary_dilation(specks, np.ones((3, 3, 3))) & ~((labels > 0) & ~specks)
-    kept = torch.where(torch.from_numpy(gone), 0.0, occupancy)
-    return relaxed(to_mesh(Voxels(kept, voxels.world_from_grid), level=level))
-
-
-def relaxed(mesh: Mesh, rounds: int = 4) -> Mesh:
-    """The mesh without the steps of its grid: Taubin's two-step smoothing (1995), which does not shrink it."""
-    from scipy import sparse
-
-    count = len(mesh.vertices)
-    edges = mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).numpy()
-    adjacent = sparse.coo_array((np.ones(len(edges), np.float32), (edges[:, 0], edges[:, 1])), (count, count)).tocsr()
-    mean = sparse.diags_array(1 / np.maximum(adjacent.sum(1), 1)).astype(np.float32) @ adjacent
-    vertices = mesh.vertices.numpy()
-    for _ in range(rounds):
-        for step in (0.5, -0.53):
-            vertices = vertices + np.float32(step) * (mean @ vertices - vertices)
-    return mesh.with_vertices(torch.from_numpy(vertices))
+        return Reconstruction(shape, None, representation, predicted, camera, viewpoint, mask, crop, novelty)
+    surface = predicted if isinstance(predicted, Mesh) else solid_surface(predicted)
+    camera = aligned_camera(surface.vertices, viewpoint, _box(crop), size=(CROP, CROP))
+    outlined = fit_outline(surface, camera, crop.rgba[..., 3] > 0.5, steps=refine) if refine else None
+    if outlined is not None:
+        surface, camera = outlined.mesh, outlined.camera
+    shape = textured(subdivided(surface, VERTICES), camera, crop.rgba)
+    return Reconstruction(shape, surface, representation, predicted, camera, viewpoint, mask, crop, novelty, outlined)
 
 
 def _box(crop: Crop) -> tuple[float, float, float, float]:
@@ -181,8 +171,10 @@ class ReconstructConfig:
     """Pictures, folders of pictures, or patterns such as 'photos/*.png'."""
     out: Path
     """Folder of the results; must not exist, unless `force`."""
-    representation: Annotated[Representation, tyro.conf.arg(name="as")] = REPRESENTATION
-    """What is predicted. Points are saved as points."""
+    representation: Annotated[Representation | None, tyro.conf.arg(name="as")] = None
+    """What is predicted; the field of occupancy or else voxels unless told. Points are saved as points."""
+    refine: int = 0
+    """Steps of differentiable rendering that bring outlines to the picture's, kept where they agree better; 50 do."""
     run: Path | None = None
     """Folder of a training run; the bundled network unless told."""
     force: bool = False
@@ -193,6 +185,8 @@ class ReconstructConfig:
     def __post_init__(self):
         if not self.photos:
             raise ValueError("reconstruct: no pictures; give files, folders or patterns")
+        if self.refine < 0:
+            raise ValueError(f"reconstruct: refine is {self.refine}; give 0 or more steps")
         if self.turntable_frames < 1:
             raise ValueError(f"reconstruct: turntable_frames is {self.turntable_frames}; give at least 1")
 
@@ -203,9 +197,9 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
     _check_out(config, pictures)
     run = load_run(config.run)
     known = load_features(run.folder)
-    if config.representation not in run.model.representations:
-        choices = ", ".join(run.model.representations)
-        raise ValueError(f"reconstruct: the run {run.folder} predicts {choices}, not {config.representation}")
+    representation = chosen(run, config.representation)
+    if config.refine and representation in ("points", "atlas"):
+        raise ValueError(f"reconstruct: --refine moves meshes, and {representation} are none; leave it out")
     for failure in failures:
         complain(failure.name, failure.reason)
     cards: list[Card] = []
@@ -214,7 +208,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
         for path, name in zip(pictures, folder_names(pictures), strict=True):
             started = time.perf_counter()
             try:
-                result = _reconstruct(read_picture(path), config.representation, run, known)
+                result = _reconstruct(read_picture(path), representation, run, known, config.refine)
             except (OSError, ValueError, MemoryError) as error:
                 failures.append(Failure(str(path), reason_of(error, path)))
                 complain(failures[-1].name, failures[-1].reason)
@@ -225,6 +219,8 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
             records.append(record)
             notes = [f"outside the training categories ({record['novelty']:.2f})"] if card.outside else []
             notes += [f"poor match: silhouettes agree to {record['silhouette_iou']:.0%}"] if card.poor else []
+            if result.outlined is not None:
+                notes.append(f"silhouettes agree to {result.outlined.before:.1%}, refined {result.outlined.after:.1%}")
             doubtful = result.mask.source in GUESSES or result.mask.dropped or result.mask.remarks
             notes += [foreground_in_words(result.mask)] if doubtful else []
             print(f"{path} -> {config.out / name}  ({', '.join([card.summary, *notes])})", flush=True)
@@ -339,12 +335,11 @@ def _write_one(
             size = f"{len(vertices):,} vertices, {len(faces):,} faces"
         case PointCloud(points):
             size = f"{len(points):,} points"
-    representation = "mesh" if isinstance(result.predicted, Mesh) else kind if kind == "points" else "voxels"
     degrees = (math.degrees(azimuth), math.degrees(elevation))
     numbers = {
-        "solid": f"{representation}: {size}",
+        "solid": f"{result.representation}: {size}",
         "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away",
-        "silhouettes": f"agree to {agreement:.0%} (intersection over union)",
+        "silhouettes": f"agree to {agreement:.0%} (intersection over union)" + refined_from(result.outlined),
         "foreground": foreground_in_words(result.mask),
         "time": f"{seconds:.1f} s",
     }
@@ -360,23 +355,24 @@ def _write_one(
         numbers=numbers,
         outside=outside,
         poor=agreement < POOR,
-        summary=f"{representation}, {size}, {seconds:.1f} s",
+        summary=f"{result.representation}, {size}, {seconds:.1f} s",
         picture=result.crop.rgba,
         overlay=laid_over,
         film=film,
-        solid=solid_of(result.shape, base=_before_subdivision(result)),
+        solid=solid_of(result.shape, base=result.surface),
         direction=(azimuth, elevation),
     )
     record = {
         "picture": source,
         "folder": name,
         "files": list(card.files),
-        "representation": representation,
+        "representation": result.representation,
         "size": size,
         "azimuth_deg": degrees[0],
         "elevation_deg": degrees[1],
         "distance_diagonals": distance,
         "silhouette_iou": agreement,
+        "silhouette_iou_before_refining": None if result.outlined is None else result.outlined.before,
         "mask": result.mask.source,
         "mask_score": result.mask.score,
         "left_out": result.mask.dropped,
@@ -395,14 +391,9 @@ def _film(shape: Mesh | PointCloud, path: Path, frames: int) -> Float[Tensor, "T
     return film
 
 
-def _before_subdivision(result: Reconstruction) -> Mesh | None:
-    match result.predicted:
-        case Mesh():
-            return result.predicted
-        case Voxels():
-            return solid_surface(result.predicted)
-        case PointCloud():
-            return None
+def refined_from(outlined: Outlined | None) -> str:
+    """How well outlines agreed before they were refined, in words."""
+    return "" if outlined is None else f", {outlined.before:.1%} before refining, {outlined.after:.1%} after"
 
 
 def overlay(result: Reconstruction) -> tuple[Float[Tensor, "S S 3"], float]:

@@ -19,6 +19,7 @@ LABELS = {
     "points": "points",
     "mesh": "mesh",
     "atlas": "patches",
+    "occupancy": "occupancy",
     "mean_shape": "mean shape",
     "retrieval_encoder": "retrieval, encoder",
     "retrieval_thumbnail": "retrieval, thumbnail",
@@ -33,6 +34,7 @@ WORDS = {
     "points": "the network's cloud",
     "mesh": "the network's mesh",
     "atlas": "the network's patches, points evenly spread over them",
+    "occupancy": "the closed surface of the network's field of occupancy",
     "mean_shape": "mean occupancy over the category's training objects, at the level best for F@0.05 on training "
     "objects; uses the truth's category",
     "retrieval_encoder": "training object whose view is nearest by cosine of the trained encoder's features, over all "
@@ -164,7 +166,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-COLORS = {"voxels": "#c4512d", "points": "#1f6f8b", "mesh": "#3f7d4e", "atlas": "#7a5aa6"}
+COLORS = {
+    "voxels": "#c4512d",
+    "points": "#1f6f8b",
+    "mesh": "#3f7d4e",
+    "atlas": "#7a5aa6",
+    "occupancy": "#8a6d1c",
+}
 GREYS = {
     "ceiling": ("#b0b0b0", "-"),
     "oracle": ("#8a8a8a", (0, (1, 1.5))),
