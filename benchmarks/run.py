@@ -132,6 +132,34 @@ def fit_task() -> dict[str, Call]:
     return {"Maquette": ours}
 
 
+def meshing_task() -> dict[str, Call]:
+    """A default field that has learnt a torus, from code to mesh: from coarse to fine, and at every sample."""
+    from maquette.models import Features
+    from maquette.models.occupancy import Meshing, OccupancyDecoder, TriplaneOccupancy
+    from maquette.shapes import Torus, implicit_mesh
+    from maquette.shapes.parametric import value
+
+    torch.manual_seed(0)
+    decoder, features = OccupancyDecoder(TriplaneOccupancy(), 512), Features(torch.rand(1, 512))
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=3e-3)
+    for _ in range(150):
+        places = torch.rand(1, 2000, 3) - 0.5
+        inside = (value(Torus(0.3, 0.12), places) < 0).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(decoder(features, places), inside)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    decoder.eval()
+    box = torch.tensor([[-0.5] * 3, [0.5] * 3])
+
+    @torch.no_grad()
+    def dense() -> None:
+        condition = decoder.field.condition(features.code)
+        implicit_mesh(lambda places: -decoder.closed(condition, places), box, resolution=129)
+
+    return {"Maquette": lambda: decoder.meshes(features, Meshing(128)), "plain torch": dense}
+
+
 TASKS = (
     Task("chamfer and its gradient, 8 × 5000², spheres", "0.35 × scipy", chamfer_task(8, 5000, 0.0)),
     Task("chamfer and its gradient, 8 × 5000², spheres apart", "1.0 × scipy", chamfer_task(8, 5000, 3.0)),
@@ -145,6 +173,7 @@ TASKS = (
     Task("the same through `render` with colours", "", silhouette_task),
     Task("render (rgb, depth, normal, alpha) and gradient, 5k faces, 256²", "40 ms", render_task),
     Task("one step of moulding a sphere of 5k faces", "9 ms", fit_task),
+    Task("field of occupancy to a mesh, 128³ (plain: all samples)", "1500 ms", meshing_task),
 )
 
 CLOUDS = "from maquette.losses import chamfer\na, b = torch.rand(2, 1, 100, 3).requires_grad_()"

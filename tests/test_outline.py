@@ -24,9 +24,9 @@ def test_a_ball_takes_the_outline_of_an_ellipse():
     assert found.before == pytest.approx(0.8, abs=0.02)
     # Wide steps round the ends off.
     assert found.after > 0.93 and found.after == mask_iou(found.mesh, found.camera, mask)
-    # It is wider, and as closed and as deep as it was, about.
-    size = found.mesh.vertices.amax(0) - found.mesh.vertices.amin(0)
-    torch.testing.assert_close(size, torch.tensor([1.0, 0.8, 0.8]), atol=0.08, rtol=0)
+    # It is wider than 0.8, and about as high and as deep as it was.
+    width, height, depth = (found.mesh.vertices.amax(0) - found.mesh.vertices.amin(0)).tolist()
+    assert 0.85 < width < 1.02 and abs(height - 0.8) < 0.06 and abs(depth - 0.8) < 0.06
     assert torch.equal(found.mesh.faces, BALL.faces)
     assert bool(is_inside(found.mesh, torch.zeros(1, 3)))
 

@@ -18,8 +18,8 @@ from maquette import cli
 from maquette.io import load, read_picture, write_picture
 from maquette.models import MeshConfig, OccupancyConfig, SmallEncoder, TrioConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
-from maquette.models.outside import distance_to_training, load_features, save_features, training_features
 from maquette.models.occupancy import TriplaneOccupancy
+from maquette.models.outside import distance_to_training, load_features, save_features, training_features
 from maquette.models.points import PointsHead
 from maquette.models.solids import solid_surface
 from maquette.reconstruct import find_pictures, folder_names, reconstruct

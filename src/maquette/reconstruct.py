@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, get_args
 
 import torch
 import tyro
@@ -114,9 +114,10 @@ def reconstruct(
 
 def chosen(run: Run, representation: Representation | None) -> Representation:
     """The representation asked for; unless told a field, or `REPRESENTATION`, or the first that the run has."""
-    held = cast(tuple[Representation, ...], run.model.representations)
+    held = run.model.representations
     if representation is None:
-        return next((each for each in ("occupancy", REPRESENTATION) if each in held), held[0])
+        preferred: tuple[Representation, ...] = ("occupancy", REPRESENTATION, *get_args(Representation))
+        return next(each for each in preferred if each in held)
     if representation not in held:
         raise ValueError(f"reconstruct: the run {run.folder} predicts {', '.join(held)}, not {representation}")
     return representation
