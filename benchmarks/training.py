@@ -1,0 +1,142 @@
+"""How busy the loader keeps the network, and how the loader stands beside decoding files for every item.
+
+python benchmarks/training.py [--out docs/training-benchmarks.md] [--data SET] [--device cpu] [--batch 64]
+
+Makes a small data set of its own in a temporary folder. Everything that is compared is timed in turns in one process.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from PIL import Image
+
+from maquette.data.batches import training_batch
+from maquette.data.pack import Pack, pack
+from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
+from maquette.io import load, save
+from maquette.models import MeshConfig, ModelConfig, PointsConfig, TrioConfig, VoxelsConfig, build, total_loss
+from maquette.shapes import sample, torus
+from maquette.train.loader import ahead
+
+NETWORKS: dict[str, ModelConfig] = {
+    "points": PointsConfig(),
+    "mesh": MeshConfig(),
+    "voxels": VoxelsConfig(),
+    "trio": TrioConfig(),
+}
+STEPS, TURNS = 4, 3
+
+
+def stepper(config: ModelConfig, device: torch.device):
+    """One optimiser step on a batch, waited for."""
+    model = build(config).to(device).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
+
+    def step(images, targets) -> None:
+        loss = total_loss(model.losses(images.to(device, non_blocking=True), targets.to(device)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def busy(data: Pack, config: ModelConfig, batch: int, device: torch.device) -> tuple[float, float]:
+    """Seconds a step with one batch from memory, and with batches from the loader; medians of turns."""
+    step = stepper(config, device)
+    kept = training_batch(data, batch, 0, 0)
+    step(*kept)
+    bare, loaded = [], []
+    for turn in range(TURNS):
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            step(*kept)
+        bare.append((time.perf_counter() - began) / STEPS)
+        with ahead(lambda at: training_batch(data, batch, 0, at), range(1000 * turn, 1000 * turn + STEPS), 1) as made:
+            began = time.perf_counter()
+            for _, batch_made in made:
+                step(*batch_made)
+            loaded.append((time.perf_counter() - began) / STEPS)
+    return statistics.median(bare), statistics.median(loaded)
+
+
+def course_item(picture: Path, model: Path) -> None:
+    """What the course's loader does for an item: decode a PNG of 137 x 137, parse an OBJ, sample its surface."""
+    rgba = np.asarray(Image.open(picture), np.float32) / 255
+    torch.from_numpy(rgba[..., :3].copy())
+    sample(load(model), 2048)
+
+
+def loader_alone(data: Pack, batch: int, folder: Path) -> tuple[float, float]:
+    """Milliseconds an item: ours, and the course's way with a model of 20,000 faces; the least of three turns."""
+    picture, model = folder / "view.png", folder / "model.obj"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (137, 137, 4), np.uint8)).save(picture)
+    save(torus(rows=100, columns=100), model)
+    faces = len(load(model).faces)
+    assert 19_000 <= faces <= 21_000, faces
+    course_item(picture, model)
+    ours, theirs = [], []
+    for turn in range(3):
+        began = time.perf_counter()
+        for at in range(5):
+            training_batch(data, batch, turn, at)
+        ours.append(1000 * (time.perf_counter() - began) / (5 * batch))
+        began = time.perf_counter()
+        for _ in range(5):
+            course_item(picture, model)
+        theirs.append(1000 * (time.perf_counter() - began) / 5)
+    return min(ours), min(theirs)
+
+
+def report(device: torch.device, batch: int, where: Path | None) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if where is None:
+            where = folder / "set"
+            prepare_synthetic(PrepareSynthetic(out=where, count=48, views=4, size=64, val=0.0, test=0.0))
+        data = pack(where, "train", 64)
+        lines = [
+            f"Made by `python benchmarks/training.py` with torch {torch.__version__} on {device}, "
+            f"{torch.get_num_threads()} threads, batches of {batch} pictures of 64 x 64.",
+            "",
+            "| network | images a second, one batch from memory | with the loader | of the bare network |",
+            "|---|---|---|---|",
+        ]
+        for network, config in NETWORKS.items():
+            bare, loaded = busy(data, config, batch, device)
+            lines.append(f"| {network} | {batch / bare:.0f} | {batch / loaded:.0f} | {100 * bare / loaded:.0f} % |")
+        ours, theirs = loader_alone(data, batch, folder)
+        lines += [
+            "",
+            "| an item, loader alone, one thread | ms | |",
+            "|---|---|---|",
+            f"| from the pack: a varied picture, points, voxels, places | {ours:.2f} | {theirs / ours:.0f} x |",
+            f"| the course's way: a PNG of 137 x 137, an OBJ of 20,000 faces and 2,048 samples | {theirs:.2f} | 1 |",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--data", type=Path, help="a data set with a split 'train', instead of one made for this")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=64)
+    arguments = parser.parse_args()
+    text = report(torch.device(arguments.device), arguments.batch, arguments.data)
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(f"# How busy the loader keeps a network\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()
