@@ -122,7 +122,9 @@ def test_the_json_says_what_the_numbers_depend_on(evaluated, data):
     assert scores["run"]["step"] == 7
     assert scores["data"]["path"] == str(data) and scores["data"]["split"] == "test"
     assert (scores["data"]["requested"], scores["data"]["evaluated"]) == (4, 4)
-    assert scores["training_data"] == {"path": str(data), "objects": 8, "views": 16}
+    assert scores["training_data"] == {
+        "path": str(data), "categories": ["flat", "tall"], "objects": 8, "views": 16
+    }  # fmt: skip
     assert scores["seed"] == 0 and scores["missing"] == []
     assert scores["methods"]["points"]["own_points"] == [128]
 
@@ -163,7 +165,7 @@ def test_the_level_of_a_mean_shape_is_where_its_surface_meets_the_objects(data):
 
 
 def test_baselines_find_a_training_object_in_its_own_training_set(run, tmp_path):
-    evaluation = evaluate_run(EvaluateConfig(run, split="train", out=tmp_path))
+    evaluation = evaluate_run(EvaluateConfig(run, split="train", out=tmp_path, pictures=0))
     answers = {(row.entry.id, row.method): row.answer for row in evaluation.rows}
     for id in {row.entry.id for row in evaluation.rows}:
         assert answers[id, "retrieval_thumbnail"] == id
@@ -201,7 +203,7 @@ def test_a_prediction_that_fails_is_scored_zero_counted_and_listed(data, tmp_pat
     with torch.no_grad():
         model.decoders["voxels"].grow[-1].bias.fill_(-1000)
     save_model(model, tmp_path / "run", {"train": {"data": str(data)}})
-    evaluate_run(EvaluateConfig(tmp_path / "run"))
+    evaluate_run(EvaluateConfig(tmp_path / "run", pictures=1))
     scores = json.loads((tmp_path / "run" / "evaluation" / "scores.json").read_text())
     voxels = scores["methods"]["voxels"]
     assert (voxels["objects"], voxels["failures"]) == (4, 4)
@@ -214,7 +216,7 @@ def test_a_prediction_that_fails_is_scored_zero_counted_and_listed(data, tmp_pat
 
 
 def test_a_picture_that_shows_nothing_is_a_failure_of_all_who_need_it(run, data, tmp_path):
-    root = write_boxes(tmp_path / "blank", [("blank", "tall", "test", (0.01, 0.01, 0.3))])
+    root = write_boxes(tmp_path / "blank", [("blank", "tall", "test", (0.01, 0.01, 0.499))])
     evaluation = evaluate_run(EvaluateConfig(run, data=root, out=tmp_path / "out"))
     failed = {row.method for row in evaluation.rows if row.scores.failure == "the picture shows no object"}
     assert failed == NETWORK | {"retrieval_encoder", "retrieval_thumbnail"}
@@ -223,7 +225,7 @@ def test_a_picture_that_shows_nothing_is_a_failure_of_all_who_need_it(run, data,
 
 def test_without_the_training_data_the_saved_mean_shapes_are_used_and_the_rest_is_named(run, evaluated, data, tmp_path):
     first, _ = evaluated
-    config = EvaluateConfig(run, data=data, train_data=tmp_path / "gone", out=tmp_path / "out")
+    config = EvaluateConfig(run, data=data, train_data=tmp_path / "gone", out=tmp_path / "out", pictures=0)
     again = evaluate_run(config)
     assert {row.method for row in again.rows} == NETWORK | {"mean_shape", "ceiling", "ceiling_voxels"}
     assert again.summary("mean_shape").means == first.summary("mean_shape").means
@@ -234,7 +236,7 @@ def test_without_the_training_data_the_saved_mean_shapes_are_used_and_the_rest_i
 
 def test_without_anything_saved_the_mean_shapes_are_named_as_missing(data, tmp_path):
     save_model(build(VoxelsConfig(ENCODER, VoxelsHead(channels=8))), tmp_path / "run", {})
-    evaluation = evaluate_run(EvaluateConfig(tmp_path / "run", data=data, limit=1))
+    evaluation = evaluate_run(EvaluateConfig(tmp_path / "run", data=data, limit=1, pictures=0))
     assert len(evaluation.facts["missing"]) == 2
     assert re.search("no mean shape: .*give --train-data", evaluation.facts["missing"][1])
 
@@ -246,7 +248,7 @@ def test_other_data_is_measured_with_the_training_set_s_baselines_where_they_kno
         ("c", "", "all", FLAT),
     ]
     root = write_boxes(tmp_path / "other", others, seed=5)
-    config = EvaluateConfig(run, data=root, split="all", out=tmp_path / "out")
+    config = EvaluateConfig(run, data=root, split="all", out=tmp_path / "out", pictures=0)
     evaluation = evaluate_run(config)
     assert {row.entry.id for row in evaluation.rows if row.method == "mean_shape"} == {"a"}
     assert evaluation.summary("oracle").objects == 3
@@ -258,7 +260,7 @@ def test_other_data_is_measured_with_the_training_set_s_baselines_where_they_kno
 
 def test_an_object_s_scores_depend_on_no_other_object(run, evaluated, tmp_path):
     whole, _ = evaluated
-    alone = evaluate_run(EvaluateConfig(run, limit=1, out=tmp_path))
+    alone = evaluate_run(EvaluateConfig(run, limit=1, out=tmp_path, pictures=0))
     expected = {(row.entry.id, row.method): row.scores.values for row in whole.rows}
     assert len(alone.rows) == 9
     for row in alone.rows:
@@ -270,7 +272,7 @@ def test_an_object_s_scores_depend_on_no_other_object(run, evaluated, tmp_path):
 
 
 def test_protocol_cmu2025_has_its_own_points_and_no_chamfer(run, tmp_path):
-    evaluation = evaluate_run(EvaluateConfig(run, protocol="cmu2025", points=200, out=tmp_path, limit=2))
+    evaluation = evaluate_run(EvaluateConfig(run, protocol="cmu2025", points=200, out=tmp_path, limit=2, pictures=0))
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["protocol"]["name"] == "cmu2025" and scores["protocol"]["points"] == 200
     assert not any("chamfer" in name or name == "iou" for row in evaluation.rows for name in row.scores.values)

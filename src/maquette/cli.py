@@ -99,6 +99,7 @@ COMMANDS = {
         "maquette.sweep", "SweepConfig", "sweep", "train over a grid of settings and compare: tables, F-score curves"
     ),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
+    "compare": Command("maquette.evaluate.compare", "CompareConfig", "compare_runs", "evaluated runs side by side"),
 }
 
 IMPLIED = {"render": "picture"}

@@ -70,6 +70,8 @@ class Surroundings:
     """In the frame of learning."""
     distances: Float32[np.ndarray, " Q"]
     """Signed, in object diagonals; negative inside."""
+    everywhere: int = 0
+    """The first so many places are strewn evenly over the cube and a little beyond: those that volumes are told by."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,9 @@ class Prepared:
             if "normals" in arrays:
                 normals = arrays["normals"].astype(np.float32)
             if "places" in arrays:
-                about = Surroundings(arrays["places"].astype(np.float32), arrays["distances"].astype(np.float32))
+                places = arrays["places"].astype(np.float32)
+                # `maquette.data.prepare.truth.surroundings` strews the first half everywhere.
+                about = Surroundings(places, arrays["distances"].astype(np.float32), everywhere=len(places) // 2)
             return Truth(arrays["points"], normals, arrays["labels"], names, voxels, about)
 
     def stamp(self, entry: Entry) -> str:

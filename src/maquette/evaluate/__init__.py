@@ -4,6 +4,8 @@ Read `evaluate_run` from top to bottom. Each object is seen in one view that fol
 look at the same pictures; its random draws follow from (seed, id, method), so a score depends on nothing else.
 """
 
+import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +28,13 @@ from maquette.evaluate.baselines import (
     retrieve,
     save_mean_shapes,
 )
-from maquette.evaluate.report import Evaluation, print_evaluation, write_evaluation
-from maquette.evaluate.scoring import Answers, look, score_objects
-from maquette.metrics import PROTOCOLS
+from maquette.evaluate.evaluation import Evaluation
+from maquette.evaluate.gallery import write_evaluation_page, write_gallery
+from maquette.evaluate.pictures import Studio, picks, write_pictures
+from maquette.evaluate.report import write_evaluation
+from maquette.evaluate.scoring import Answers, Times, look, score_objects
+from maquette.evaluate.tables import print_evaluation
+from maquette.metrics import PROTOCOLS, Protocol
 from maquette.models import Run, load_run
 from maquette.train import training_split
 from maquette.version import __version__
@@ -62,9 +68,12 @@ class EvaluateConfig:
     train_data: Path | None = None
     """Data set for mean shapes, retrieval and oracle; the one of the training unless told."""
     out: Path | None = None
-    """Folder for scores.json, scores.csv and fscore.png; RUN/evaluation unless told. Existing files are replaced."""
+    """Folder for scores.json, scores.csv, fscore.png, gallery.png, index.html and pictures/; unless told
+    RUN/evaluation, or RUN/evaluation-PROTOCOL for another protocol than ours. Existing files are replaced."""
     limit: int | None = None
     """Measure only so many objects, evenly spread over the split."""
+    pictures: int = 12
+    """Objects kept as small pictures for `maquette compare`, evenly spread; 0 for none, and then no gallery either."""
     seed: int = 0
     """Of the points drawn."""
     device: str = "cpu"
@@ -75,6 +84,8 @@ class EvaluateConfig:
             raise ValueError(f"evaluate: limit is {self.limit}; measure at least one object")
         if self.points is not None and self.protocol not in OPEN:
             raise ValueError(f"evaluate: protocol {self.protocol} fixes its points; leave --points out")
+        if self.pictures < 0:
+            raise ValueError(f"evaluate: pictures is {self.pictures}; give 0 or more objects")
         if self.run is None and self.out is None:
             raise ValueError("evaluate: the bundled network has no folder for results; give --out")
 
@@ -93,7 +104,8 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     dataset = open_dataset(data)
     requested = objects_to_measure(dataset, config)
     entries = spread(requested, config.limit)
-    out = run.folder / "evaluation" if config.out is None else config.out
+    check_fit(protocol, dataset, entries[0])
+    out = run.folder / evaluation_folder(protocol.name) if config.out is None else config.out
     training_data = data_of_training(run, config.train_data)
 
     with bar() as progress:
@@ -110,24 +122,26 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             means, missing = known_mean_shapes(run, out, missing)
             answers = Answers(means)
         else:
-            categories = {category for _, category in counts(training.entries)} - {""}
-            means = mean_shapes(training, phase("mean shapes", len(categories), "categories"))
+            named = {category for _, category in counts(training.entries)} - {""}
+            means = mean_shapes(training, phase("mean shapes", len(named), "categories"))
             advance = phase("retrieval", len(training.views), "views")
             retrieved = retrieve(model, training, seen.codes, seen.thumbnails, advance)
             truths = torch.stack([oracle_points(dataset.truth(entry).points) for entry in entries])
             best = oracle(truths, training, phase("oracle", len(entries)))
             answers = Answers(means, open_dataset(training_data), training.entries, retrieved, best)
-        advance = phase("scoring", len(entries))
-        rows = tuple(score_objects(model, dataset, entries, seen, answers, protocol, config.seed, advance))
+        advance, times = phase("scoring", len(entries)), Times()
+        rows = tuple(score_objects(model, dataset, entries, seen, answers, protocol, config.seed, advance, times))
 
+    categories = None if training is None and not means else sorted(means)
     facts = {
         "run": facts_of_run(run),
         "data": {"path": str(data), "name": dataset.name, "split": config.split, "frame": dataset.frame}
         | {"labelled_only": config.labelled, "requested": len(requested), "evaluated": len(entries)}
         | {"view": "SHA-256 of the id, first 8 bytes, modulo the views"},
-        "training_data": {"path": None if training_data is None else str(training_data)}
+        "training_data": {"path": None if training_data is None else str(training_data), "categories": categories}
         | ({} if training is None else {"objects": len(training.entries), "views": len(training.views)}),
         "missing": missing,
+        "runtime": runtime(times, torch.device(config.device)),
         "seed": config.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }
@@ -135,8 +149,58 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     if training is not None:
         save_mean_shapes(out / BASELINES_FILE, means)
     write_evaluation(evaluation, out)
-    print_evaluation(evaluation, out)
+    written = ["scores.json", "scores.csv"] + ["fscore.png"] * (len(protocol.thresholds) > 1)
+    if config.pictures:
+        studio = Studio(model, dataset, entries, seen.images)
+        write_pictures(out / "pictures", [studio.shown(entry) for entry in spread(entries, config.pictures)])
+        chosen = picks(rows, evaluation.network(), protocol.headline, protocol.higher_is_better)
+        answered = [studio.answered(pick) for pick in chosen]
+        write_gallery(evaluation, answered, out / "gallery.png")
+        write_evaluation_page(evaluation, answered, out)
+        written += ["gallery.png", "index.html", "pictures/"]
+    print_evaluation(evaluation, out, written)
     return evaluation
+
+
+def evaluation_folder(protocol: str) -> str:
+    """Where in a run its evaluation under a protocol lies."""
+    return "evaluation" if protocol == "maquette" else f"evaluation-{protocol}"
+
+
+def check_fit(protocol: Protocol, dataset: Dataset, entry: Entry) -> None:
+    """Refuse a protocol that means something else on this data, before anything is computed."""
+    viewer = "viewer" in dataset.frame
+    if protocol.viewer_centred and not viewer:
+        raise ValueError(
+            f"evaluate: protocol {protocol.name} is defined in the viewer's frame, where a network must find the pose; "
+            f"{dataset.name} is in the frame of the object ({dataset.frame}); choose another --protocol"
+        )
+    points = torch.from_numpy(dataset.truth(entry).points)
+    diagonal = float((points.amax(0) - points.amin(0)).norm())
+    # Points need not reach the corners of the box; a turned object has another box.
+    if protocol.needs_unit_diagonal and not viewer and not 0.9 < diagonal < 1.1:
+        raise ValueError(
+            f"evaluate: protocol {protocol.name} is in units in which the diagonal of an object is 1; that of "
+            f"{entry.id} in {dataset.name} is {diagonal:.3g}; prepare the data again, or choose a protocol with a size "
+            "of its own"
+        )
+
+
+def runtime(times: Times, device: torch.device) -> dict[str, object]:
+    """Milliseconds an object, the median over the batches of 32, and the largest memory that the process has held."""
+    held = peak_memory_mb() if device.type != "cuda" else round(torch.cuda.max_memory_allocated(device) / 2**20)
+    spent = {name: round(1000 * statistics.median(seconds), 2) for name, seconds in times.items()}
+    return {"device": str(device), "milliseconds": spent, "peak_memory_mb": held}
+
+
+def peak_memory_mb() -> int | None:
+    """None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 
 
 def data_of_training(run: Run, told: Path | None) -> Path | None:

@@ -1,6 +1,8 @@
 """Every method's answer to every object, scored. Q objects to measure, D features."""
 
+import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +16,7 @@ from maquette.data.dataset import Dataset, Entry, Truth
 from maquette.evaluate.baselines import MeanShape, Retrieved, thumbnails
 from maquette.metrics import Protocol, Scores, Target, ceiling, iou_of_cells, no_scores, score
 from maquette.models import SingleView
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample, to_mesh
 
 NOTHING_SHOWN = "the picture shows no object"
 
@@ -32,7 +34,12 @@ def generator_of(seed: int, *names: str) -> torch.Generator:
 
 def target_of(truth: Truth) -> Target:
     normals, voxels = (None if array is None else torch.from_numpy(array) for array in (truth.normals, truth.voxels))
-    return Target(torch.from_numpy(truth.points), normals, voxels)
+    places = inside = None
+    about = truth.surroundings
+    if about is not None and about.everywhere:
+        places = torch.from_numpy(about.places[: about.everywhere])
+        inside = torch.from_numpy(about.distances[: about.everywhere] < 0)
+    return Target(torch.from_numpy(truth.points), normals, voxels, places, inside)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,37 @@ class Answer:
     """The training object, if it is one."""
 
 
+Times = dict[str, list[float]]
+"""Seconds an object, one number a batch, by what was done: `encode`, `decode points`, `mesh voxels`."""
+
+
+@torch.no_grad()
+def predict(model: SingleView, images: Float[Tensor, "B 4 S S"], times: Times) -> dict[str, list[Shape]]:
+    """Every representation of each picture, on the CPU."""
+    device = next(model.parameters()).device
+    with timed(times, "encode", 2 * len(images), device):
+        both = model.encode_both(images)
+    predicted: dict[str, list[Shape]] = {}
+    for name in model.representations:
+        with timed(times, f"decode {name}", len(images), device):
+            predicted[name] = [to_cpu(shape) for shape in model.shapes_from_both(*both, name)]
+        if all(isinstance(shape, Voxels) for shape in predicted[name]):
+            with timed(times, f"mesh {name}", len(images), device):
+                for shape in predicted[name]:
+                    to_mesh(shape)
+    return predicted
+
+
+@contextlib.contextmanager
+def timed(times: Times, name: str, objects: int, device: torch.device) -> Iterator[None]:
+    """Note how long the block takes an object; a GPU is waited for."""
+    began = time.perf_counter()
+    yield
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    times.setdefault(name, []).append((time.perf_counter() - began) / objects)
+
+
 def score_objects(
     model: SingleView,
     dataset: Dataset,
@@ -117,19 +155,18 @@ def score_objects(
     protocol: Protocol,
     seed: int,
     advance: Callable[[int], object],
+    times: Times,
 ) -> Iterator[Row]:
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
         images = seen.images[start : start + 32].to(seen.codes.device) / 255
-        with torch.no_grad():
-            both = model.encode_both(images)
-            predicted = {name: model.shapes_from_both(*both, name) for name in model.representations}
+        predicted = predict(model, images, times)
         for at, entry in enumerate(entries[start : start + 32], start):
             target = target_of(dataset.truth(entry))
             shown = seen.shown[at]
             for name, shapes in predicted.items():
-                shape = to_cpu(shapes[at - start])
+                shape = shapes[at - start]
                 generator = generator_of(seed, entry.id, name)
                 if shown:
                     scores = score(protocol, shape, target, generator=generator)

@@ -74,7 +74,7 @@ def placement(frame: Frame, points: Float[Tensor, "N 3"]) -> Placement:
 def in_words(frame: Frame) -> str:
     match frame:
         case AsStored(scale):
-            return "as stored" if scale == 1 else f"as stored, times {scale:g}"
+            return "as stored, the diagonal of the truth's box " + ("1" if scale == 1 else f"made {scale:g}")
         case LongestSide(length):
             return f"truth's box centred, its longest side {length:g}"
         case UnitBall(middle):

@@ -80,7 +80,7 @@ def surroundings(
     near = surface[rng.integers(len(surface), size=count - count // 2)]
     near = near + rng.normal(size=near.shape) * np.where(np.arange(len(near)) % 2, *STRAY)[:, None]
     places = np.concatenate([uniform, near]).astype(np.float16).astype(np.float32)
-    return Surroundings(places, distance(places.astype(np.float64)).astype(np.float32))
+    return Surroundings(places, distance(places.astype(np.float64)).astype(np.float32), everywhere=count // 2)
 
 
 def outer_points(
