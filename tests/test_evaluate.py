@@ -15,6 +15,7 @@ from maquette.camera import orbit
 from maquette.data.dataset import Entry, Pictures, Truth, open_dataset, write_index, write_object
 from maquette.data.pack import pack
 from maquette.evaluate import EvaluateConfig, baselines, evaluate_run, open_training, spread
+from maquette.evaluate.compare import CompareConfig, compare_runs
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
 from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, save_model
@@ -253,6 +254,7 @@ def test_other_data_is_measured_with_the_training_set_s_baselines_where_they_kno
     assert {row.entry.id for row in evaluation.rows if row.method == "mean_shape"} == {"a"}
     assert evaluation.summary("oracle").objects == 3
     assert evaluation.categories() == ["(no category)", "boat", "tall"]
+    assert evaluation.untrained() == ["boat"]
     labelled = evaluate_run(replace(config, labelled=True))
     assert {row.entry.id for row in labelled.rows} == {"a", "b"}
     assert (labelled.facts["data"]["requested"], labelled.facts["data"]["evaluated"]) == (2, 2)
@@ -341,3 +343,101 @@ def test_objects_that_nobody_split_are_all_training_objects(data, tmp_path):
     training, missing = open_training(copy, 32, lambda *_: lambda done: None)
     assert training is not None and len(training.entries) == len(lines)
     assert missing == []
+
+
+# ----------------------------------------------------------------------------------- protocols, pictures, comparisons
+
+
+@pytest.mark.parametrize(("protocol", "score"), [("occnet", "volume_iou"), ("deepsdf", "chamfer_squared_x1000_all")])
+def test_protocols_without_f_scores_have_a_folder_of_their_own_and_no_curves(run, protocol, score):
+    evaluate_run(EvaluateConfig(run, protocol=protocol, limit=2, pictures=0))
+    folder = run / f"evaluation-{protocol}"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["protocol"]["headline"] in scores["methods"]["mesh"]["means"]
+    assert score in scores["methods"]["mesh"]["means"]
+    assert not (folder / "fscore.png").exists()
+
+
+def test_a_protocol_that_does_not_fit_the_data_is_refused_before_anything_is_computed(run, data, tmp_path):
+    with pytest.raises(ValueError, match=r"what3d is defined in the viewer's frame.*choose another --protocol"):
+        evaluate_run(EvaluateConfig(run, protocol="what3d", out=tmp_path / "out"))
+    small = write_boxes(tmp_path / "small", [("a", "tall", "test", (0.1, 0.1, 0.1))])
+    with pytest.raises(ValueError, match=r"diagonal of an object is 1; that of a in small is 0\.34"):
+        evaluate_run(EvaluateConfig(run, data=small, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_evaluation_tells_intervals_times_and_memory(evaluated):
+    _, scores = evaluated
+    interval = scores["methods"]["mesh"]["intervals"]["F@0.05"]
+    assert interval["mean_low"] <= interval["mean"] <= interval["mean_high"]
+    assert interval["mean"] == pytest.approx(scores["methods"]["mesh"]["means"]["F@0.05"])
+    assert interval["median_low"] <= interval["median"] <= interval["median_high"]
+    versus = scores["methods"]["mesh"]["against_retrieval"]
+    retrieval = scores["methods"][scores["retrieval"]]["means"]["F@0.05"]
+    assert versus["difference"] == pytest.approx(scores["methods"]["mesh"]["means"]["F@0.05"] - retrieval)
+    assert {"encode", "decode points", "decode voxels", "mesh voxels"} <= scores["runtime"]["milliseconds"].keys()
+    assert scores["runtime"]["peak_memory_mb"] > 50
+
+
+def test_an_evaluation_keeps_the_same_objects_in_pictures_and_shows_the_best_and_the_worst(evaluated, run):
+    evaluation, _ = evaluated
+    folder = run / "evaluation"
+    index = json.loads((folder / "pictures" / "index.json").read_text())
+    assert [one["id"] for one in index["objects"]] == sorted({row.entry.id for row in evaluation.rows})
+    for one in index["objects"]:
+        assert one["files"].keys() == {"input", "truth"} | NETWORK
+        assert all((folder / "pictures" / file).read_bytes()[:4] == b"RIFF" for file in one["files"].values())
+    assert (folder / "gallery.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "index.html").read_text()
+    f = {row.entry.id: row.scores.values["F@0.05"] for row in evaluation.rows if row.method == "mesh"}
+    assert f"mesh, worst: {max(sorted(f), key=lambda id: (-f[id], id))}" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+@pytest.fixture(scope="module")
+def twin(evaluated, run) -> Path:
+    """The same run under a name that a page must not read as HTML."""
+    copy = run.parent / "twin <i>&"
+    shutil.copytree(run, copy)
+    return copy
+
+
+def test_a_run_compared_with_itself_differs_by_nothing(run, twin, tmp_path):
+    (run / "metrics.jsonl").write_text('{"step": 0, "mesh": 2.0}\n{"step": 1, "mesh": 1.0}\n{"step": 2, "me')
+    comparison = compare_runs(CompareConfig((run, twin), tmp_path))
+    said = json.loads((tmp_path / "compare.json").read_text())
+    assert len(said["methods"]) == 6 and [run["name"] for run in said["runs"]] == ["trio", "twin <i>&"]
+    by_title = {method["title"]: method for method in said["methods"]}
+    reference = comparison.reference.removeprefix("trio, ")
+    assert by_title[f"trio, {reference}"]["against_reference"] is None
+    same = by_title[f"twin <i>&, {reference}"]["against_reference"]
+    assert (same["difference"], same["higher"], same["lower"], same["p"]) == (0, 0, 0, 1)
+    page = (tmp_path / "index.html").read_text()
+    assert "twin &lt;i&gt;&amp;" in page and "<i>" not in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert page.count("<figure>") == 4 * (2 + 6) + 1, "four objects, and the curve of one training"
+    assert (tmp_path / "fscore.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_were_measured_otherwise_are_not_compared(run, twin, tmp_path):
+    with pytest.raises(ValueError, match="1 run; give at least two"):
+        compare_runs(CompareConfig((run,), tmp_path))
+    with pytest.raises(ValueError, match="given twice"):
+        compare_runs(CompareConfig((run, run), tmp_path))
+    other = tmp_path / "other"
+    shutil.copytree(twin, other)
+    scores = json.loads((other / "evaluation" / "scores.json").read_text())
+    scores["protocol"]["points"] = 500
+    write_json(other / "evaluation" / "scores.json", scores)
+    with pytest.raises(ValueError, match=r"with 10,000 points, .*with 500; evaluate both alike: `maquette evaluate "):
+        compare_runs(CompareConfig((run, other), tmp_path))
+    lines = (twin / "evaluation" / "scores.csv").read_text().splitlines(keepends=True)
+    shutil.copy(twin / "evaluation" / "scores.json", other / "evaluation" / "scores.json")
+    (other / "evaluation" / "scores.csv").write_text("".join(line for line in lines if "flat-test-0" not in line))
+    with pytest.raises(ValueError, match=r"on 4 objects of .* on 3 of .* only 3 of them the same"):
+        compare_runs(CompareConfig((run, other), tmp_path))
+    shutil.rmtree(other / "evaluation")
+    with pytest.raises(FileNotFoundError, match=r"make it with `maquette evaluate .*other --data .*test"):
+        compare_runs(CompareConfig((run, other), tmp_path))
+    assert not (tmp_path / "compare.json").exists()

@@ -10,6 +10,7 @@ import tyro
 
 from maquette.evaluate.comparison import Comparison, as_json, compared, curves_of, difference
 from maquette.evaluate.curves import plot_curves
+from maquette.evaluate.evaluation import objects_in_words
 from maquette.evaluate.runs import check_comparable, read_runs
 from maquette.evaluate.side_by_side import write_comparison_page
 from maquette.evaluate.tables import columns_of
@@ -40,7 +41,7 @@ def compare_runs(config: CompareConfig) -> Comparison:
     protocol = measured[0].protocol
     if len(protocol.thresholds) > 1:
         data = measured[0].scores["data"]
-        title = f"{data['evaluated']} {data['split']} objects of {data['name']}, protocol {protocol.name}"
+        title = f"{objects_in_words(data)}, protocol {protocol.name}"
         plot_curves(curves_of(comparison), title, protocol, config.out / "fscore.png")
     else:
         (config.out / "fscore.png").unlink(missing_ok=True)
@@ -77,7 +78,7 @@ def print_comparison(comparison: Comparison, out: Path) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=140)
-    console.print(f"{data['evaluated']} {data['split']} objects of {data['name']}, protocol {protocol.name}")
+    console.print(f"{objects_in_words(data)}, protocol {protocol.name}")
     console.print(table)
     files = ["index.html", "compare.json"] + ["fscore.png"] * (len(protocol.thresholds) > 1)
     console.print(f"{out}: {'  '.join(files)}", soft_wrap=True, markup=False)

@@ -54,6 +54,12 @@ def words(method: str) -> str:
     return WORDS.get(method, f"the network's {method}")
 
 
+def objects_in_words(data: dict) -> str:
+    """`24 test objects of NAME`, from the facts of an evaluation."""
+    split = "" if data["split"] == "all" else f"{data['split']} "
+    return f"{data['evaluated']} {split}objects of {data['name']}"
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """All scores of one evaluation and what they depend on."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from maquette.evaluate.curves import curves_of, plot_curves
-from maquette.evaluate.evaluation import Evaluation, words
+from maquette.evaluate.evaluation import Evaluation, objects_in_words, words
 from maquette.evaluate.scoring import Row
 from maquette.io.atomic import write_json, write_text
 from maquette.metrics import macro
@@ -28,10 +28,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
 
 def title_of(evaluation: Evaluation) -> str:
     data, protocol = evaluation.facts["data"], evaluation.protocol
-    return (
-        f"{data['evaluated']} {data['split']} objects of {data['name']}, protocol {protocol.name}, "
-        f"{protocol.points:,} points"
-    )
+    return f"{objects_in_words(data)}, protocol {protocol.name}, {protocol.points:,} points"
 
 
 def as_json(evaluation: Evaluation) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 from maquette.data.dataset import read_json
 from maquette.evaluate import html
 from maquette.evaluate.comparison import Comparison, Method, difference
+from maquette.evaluate.evaluation import objects_in_words
 from maquette.evaluate.runs import Measured, read_training
 from maquette.evaluate.tables import best_of, columns_of
 from maquette.io.atomic import write_text
@@ -40,7 +41,7 @@ def write_comparison_page(comparison: Comparison, out: Path) -> None:
     ]
     title = f"{len(comparison.runs)} runs side by side"
     lead = (
-        f"{data['evaluated']} {data['split']} objects of {data['name']}, one picture each, the same for all; protocol "
+        f"{objects_in_words(data)}, one picture each, the same for all; protocol "
         f"{protocol.name}, {protocol.points:,} points on each surface"
     )
     write_text(out / "index.html", html.page(title, lead, sections))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from maquette.evaluate.evaluation import Evaluation, is_aside, label
+from maquette.evaluate.evaluation import Evaluation, is_aside, label, objects_in_words
 from maquette.metrics import Protocol, is_higher_better, macro
 
 
@@ -51,11 +51,8 @@ def print_evaluation(evaluation: Evaluation, out: Path, written: list[str]) -> N
         console = Console(highlight=False, width=150)
     run, data, protocol = evaluation.facts["run"], evaluation.facts["data"], evaluation.protocol
     step = "" if run["step"] is None else f" after {run['step']:,} steps"
-    some = "" if data["evaluated"] == data["requested"] else f" of {data['requested']}"
-    console.print(
-        f"\n[bold]{run['folder']}[/]{step}: {data['evaluated']}{some} {data['split']} objects of {data['name']}, "
-        "one picture each"
-    )
+    some = "" if data["evaluated"] == data["requested"] else f" (of {data['requested']})"
+    console.print(f"\n[bold]{run['folder']}[/]{step}: {objects_in_words(data)}{some}, one picture each")
     said = protocol.says()
     console.print(f"protocol [bold]{protocol.name}[/] ({protocol.source}): {said['points']}", style="dim")
     console.print(f"  frame: {said['frame']}", style="dim")
