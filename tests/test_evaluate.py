@@ -41,7 +41,7 @@ def box_truth(half, rng):
     axis, sign = side // 2, side % 2 * 2.0 - 1
     points[np.arange(POINTS), axis] = sign * half[axis]
     normals[np.arange(POINTS), axis] = sign
-    cells = (cell_centers(32).numpy().__abs__() < half).all(-1)
+    cells = np.asarray((np.abs(cell_centers(32).numpy()) < half).all(-1))
     labels = np.zeros(POINTS, np.int16)
     return Truth(points.astype(np.float32), normals.astype(np.float32), labels, ("box",), cells)
 
@@ -202,7 +202,8 @@ def test_a_thumbnail_is_the_mean_grey_and_the_mean_mask_of_its_part_of_the_pictu
 def test_a_prediction_that_fails_is_scored_zero_counted_and_listed(data, tmp_path, capsys):
     model = build(VoxelsConfig(ENCODER, VoxelsHead(channels=8)))
     with torch.no_grad():
-        model.decoders["voxels"].grow[-1].bias.fill_(-1000)
+        [bias] = [p for name, p in model.named_parameters() if name == "decoders.voxels.grow.5.bias"]
+        bias.fill_(-1000)
     save_model(model, tmp_path / "run", {"train": {"data": str(data)}})
     evaluate_run(EvaluateConfig(tmp_path / "run", pictures=1))
     scores = json.loads((tmp_path / "run" / "evaluation" / "scores.json").read_text())

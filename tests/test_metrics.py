@@ -125,9 +125,9 @@ def test_normals_agree_as_the_cosine_of_the_angle_between_planes_and_either_side
 def test_normals_of_random_directions_agree_by_half():
     # |cos| of an angle between uniform directions is uniform in 0..1; its standard error here is 0.29 / sqrt(4000).
     target = sphere(1.0, 2000)
-    directions = sphere(1.0, 2000, seed=7).normals
+    directions = sphere(1.0, 2000, seed=7).points
     matches = match(target.points, target.points)
-    assert normal_consistency(matches, directions, target.normals).item() == pytest.approx(0.5, abs=0.03)
+    assert normal_consistency(matches, directions, target.points).item() == pytest.approx(0.5, abs=0.03)
 
 
 def test_iou_of_nested_and_of_overlapping_boxes_is_the_ratio_of_their_volumes():
