@@ -12,7 +12,7 @@ from maquette.metrics import Interval, Paired, Protocol, Scores, Summary, bootst
 UNLABELLED = "(no category)"
 
 LABELS = {
-    "occupancy": "occupancy field",
+    "occupancy": "occupancy",
     "atlas": "patches",
     "mean_shape": "mean shape",
     "retrieval_encoder": "retrieval, encoder",
