@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from maquette.data.disturb import Disturbance, disturbed
 from maquette.transforms import rotation_about
 
 
@@ -39,6 +40,8 @@ class Augmentation:
     """Share of the pictures that are laid over a background and lose their alpha, as photographs without a mask."""
     background: Literal["random", "white"] = "random"
     """What they are laid over: one random colour each, or white."""
+    disturbance: Disturbance | None = None
+    """Uneven light, bad masks, occlusion; none unless told."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -78,6 +81,8 @@ def varied(
             np.take(table.astype(np.float32), source[..., origin], out=picture[channel])
         np.take(values, source[..., 3], out=picture[3])
     pictures = torch.from_numpy(made)
+    if how.disturbance is not None:
+        pictures = disturbed(pictures, how.disturbance, draws)
     rgb, alpha = pictures[:, :3], pictures[:, 3:]
 
     def each(draw: Callable[[np.random.Generator], object]) -> Float[Tensor, "B C 1 1"]:
