@@ -12,7 +12,7 @@ from maquette.shapes import Mesh, edges_of, ico_sphere, topology_of
 from maquette.shapes.columns import is_closed
 from test_models import SMALL, targets_of
 
-HEAD = GraphMeshHead(level=1, widths=(12, 8), blocks=1, channels=6, samples=60)
+HEAD = GraphMeshHead(level=1, widths=(12, 8), hidden=10, blocks=1, channels=6, samples=60)
 
 
 def network():
@@ -67,12 +67,14 @@ def test_vertices_read_the_picture_where_they_are_seen():
     torch.manual_seed(0)
     decoder = GraphMeshDecoder(replace(HEAD, channels=2), 16, (2,))
     decoder.pyramid = Picked()
+    with torch.no_grad():
+        decoder.coarse[-1].weight.zero_()  # the sphere as it is
     line = (torch.arange(32) + 0.5) / 32
     places = torch.stack([line.expand(32, 32), line[:, None].expand(32, 32)]).expand(2, 2, 32, 32)
     read = []
     decoder.stages[0].register_forward_hook(lambda _, given, __: read.append(given[0]))
     decoder(Features(torch.zeros(2, 16), (places,)), looking([0.0, torch.pi / 2]))
-    sphere, seen = decoder.sphere, read[0][..., 3:]
+    sphere, seen = decoder.sphere, read[0].detach()[..., 3:]
     # From the front, x is to the right and y up; from the left side of the solid, -z is to the right.
     for view, right in ((0, sphere[:, 0]), (1, -sphere[:, 2])):
         across, down = (seen[:, view, 0] - 0.5) * 2, (seen[:, view, 1] - 0.5) * 2

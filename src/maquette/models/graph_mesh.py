@@ -1,8 +1,10 @@
 """A mesh from features, coarse to fine: graph convolutions over an ico-sphere that look at the picture.
 
-After Pixel2Mesh (Wang et al. 2018): at each stage every vertex reads the picture's features where it is seen, the
-stage's graph convolutions move it, and the mesh is cut finer for the next. B pictures, V vertices, C channels, H width
-of a stage. Features of vertices are V B H: neighbours are then rows of one sparse product for the whole batch.
+After Pixel2Mesh (Wang et al. 2018), which starts from an ellipsoid; here the code places the coarse vertices first, as
+in `maquette.models.mesh`, which is learnt in a fraction of the steps. Then at each stage every vertex reads the
+picture's features where it is seen, the stage's graph convolutions move it, and the mesh is cut finer for the next.
+B pictures, V vertices, C channels, H width of a stage. Features of vertices are V B H: neighbours are then rows of one
+sparse product for the whole batch.
 """
 
 from dataclasses import dataclass, replace
@@ -43,6 +45,8 @@ class GraphMeshHead:
     """Subdivisions of the ico-sphere in the first stage; each later one has one more."""
     widths: tuple[int, ...] = (128, 64, 32)
     """Of the features of vertices, a stage each."""
+    hidden: int = 256
+    """Width of the perceptron that places the coarse vertices."""
     blocks: int = 2
     """Residual blocks a stage, of two graph convolutions each."""
     channels: int = 32
@@ -57,7 +61,16 @@ class GraphMeshHead:
     """and bends between neighbouring faces."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"level": (0, 6), "blocks": (1, 64), "channels": (1, 4096), "samples": (1, 1_000_000)})
+        check_ranges(
+            self,
+            {
+                "level": (0, 6),
+                "hidden": (1, 65_536),
+                "blocks": (1, 64),
+                "channels": (1, 4096),
+                "samples": (1, 1_000_000),
+            },
+        )
         check_ranges(self, {"laplacian": (0, 1e6), "edge": (0, 1e6), "normal": (0, 1e6)})
         if not 1 <= len(self.widths) <= 7 - self.level or not all(1 <= width <= 4096 for width in self.widths):
             raise ValueError(
@@ -78,6 +91,11 @@ class GraphMeshDecoder(nn.Module):
             )
         self.config = config
         self.register_buffer("sphere", ico_sphere(config.level, radius=RADIUS).vertices, persistent=False)
+        first, last = nn.Linear(features, config.hidden), nn.Linear(config.hidden, self.sphere.numel())
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+        self.coarse = nn.Sequential(first, nn.ReLU(), last)
         self.pyramid = Pyramid(channels, config.channels)
         faces = ico_sphere(config.level).faces
         self.refinements: list[Refinement] = []
@@ -93,7 +111,7 @@ class GraphMeshDecoder(nn.Module):
         """Before and after each stage. The camera looks from `viewpoint`, for which nothing is learnt here."""
         where = (viewpoint.azimuth.detach(), viewpoint.elevation.detach(), viewpoint.distance.detach())
         picture = self.pyramid(features.maps)
-        vertices = self.sphere.expand(len(features), -1, 3)
+        vertices = self.sphere + self.coarse(features.code).reshape(len(features), -1, 3)
         hidden: Float[Tensor, "V B H"] | None = None
         steps = []
         for index, stage in enumerate(self.stages):
@@ -113,7 +131,10 @@ class GraphMeshDecoder(nn.Module):
         return steps
 
     def loss(self, features: Features, targets: Targets, viewpoint: Viewpoint) -> dict[str, Float[Tensor, ""]]:
-        """Chamfer distance of the last stage, and half that of each before it; the regularisers of all stages."""
+        """Chamfer distance of the last stage, and half that of each before it; the regularisers of all stages.
+
+        What the stages do to the Laplacian is paid for, not where the code places the coarse vertices.
+        """
         attraction, shape = [], []
         steps = self(features, viewpoint)
         for index, (before, after) in enumerate(steps):
