@@ -33,6 +33,7 @@ LAYERS = (
     "fitting",
     "models",
     "train",
+    "presets",
     "evaluate",
     "sweep",
     "reconstruct",

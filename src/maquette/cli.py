@@ -4,6 +4,7 @@ Each command is a config dataclass that tyro turns into arguments, and a functio
 """
 
 import contextlib
+import copy
 import dataclasses
 import difflib
 import errno
@@ -32,6 +33,8 @@ class Command:
     run: str
     """Function of one config."""
     summary: str
+    presets: str = ""
+    """Module with `PRESETS`, named configs to begin from by `--preset NAME`, if there is one."""
 
 
 COMMANDS = {
@@ -94,7 +97,9 @@ COMMANDS = {
     "fit sweep": Command(
         "maquette.fitting.sweep", "FitSweep", "fit_sweep", "optimisers and learning rates compared, as table and plot"
     ),
-    "train": Command("maquette.train", "TrainConfig", "train", "train a single-picture model"),
+    "train": Command(
+        "maquette.train", "TrainConfig", "train", "train a single-picture model", presets="maquette.presets"
+    ),
     "sweep": Command(
         "maquette.sweep", "SweepConfig", "sweep", "train over a grid of settings and compare: tables, F-score curves"
     ),
@@ -175,11 +180,33 @@ def _call(name: str, arguments: list[str]) -> None:
     command = COMMANDS[name]
     module = importlib.import_module(command.module)
     run: Callable[..., object] = getattr(module, command.run)
-    run(_parse(getattr(module, command.config), name, arguments))
+    preset, arguments = _preset(command, arguments)
+    run(_parse(getattr(module, command.config), name, arguments, preset))
 
 
-def _parse(config: type, name: str, arguments: list[str]) -> object:
-    """The config that the arguments say."""
+def _preset(command: Command, arguments: list[str]) -> tuple[object, list[str]]:
+    """The config that `--preset NAME` names, if any, and the other arguments; what has no default is to be given."""
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--preset=") else [word])]
+    if not command.presets or "--preset" not in words:
+        return None, arguments
+    import tyro
+
+    presets = importlib.import_module(command.presets).PRESETS
+    at = words.index("--preset")
+    name = words[at + 1] if at + 1 < len(words) else ""
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(presets)}"
+        raise ValueError(f"unknown preset {name!r}; {hint}")
+    preset = copy.copy(presets[name])
+    for field in dataclasses.fields(preset):
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            object.__setattr__(preset, field.name, tyro.MISSING)
+    return preset, words[:at] + words[at + 2 :]
+
+
+def _parse(config: type, name: str, arguments: list[str], preset: object = None) -> object:
+    """The config that the arguments say, beginning from a preset if there is one."""
     import tyro
 
     said = io.StringIO()
@@ -187,7 +214,8 @@ def _parse(config: type, name: str, arguments: list[str]) -> object:
         with contextlib.redirect_stderr(said):
             # Options of the command itself may also stand after those of a choice: `output:depth --out x.png`.
             anywhere = (tyro.conf.CascadeSubcommandArgs,)
-            return tyro.cli(config, prog=f"maquette {name}", args=arguments, config=anywhere)
+            begun: dict[str, typing.Any] = {} if preset is None else {"default": preset}
+            return tyro.cli(config, prog=f"maquette {name}", args=arguments, config=anywhere, **begun)
     except SystemExit as stop:
         if (contradiction := _contradiction(stop)) is not None:
             raise contradiction from None

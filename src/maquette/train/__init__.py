@@ -64,7 +64,10 @@ NamedModel = (
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a single-view network on a data set made by `maquette prepare`."""
+    """Train a single-view network on a data set made by `maquette prepare`.
+
+    `--preset NAME` begins from the settings of a report of the course, such as cmu2025-points (see docs/models.md).
+    """
 
     out: Path
     """Run folder; must not exist, unless `resume`."""
