@@ -94,7 +94,7 @@ def test_a_sweep_names_what_fails_goes_on_and_is_taken_up_again(tmp_path, capsys
     sweep(SweepConfig(**settings, vary=vary, at_once=2))
     out = capsys.readouterr().out
     assert "2 of 4 runs failed" in out and "failed: lr=1e+30,model.head.points=32: train: loss is not finite" in out
-    rows = list(csv.DictReader((tmp_path / "sweep" / "table.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "sweep" / "table.csv").read_text().splitlines()))
     assert [(row["lr"], row["points"] if "points" in row else row["model.head.points"]) for row in rows] == [
         ("0.001", "32"),
         ("0.001", "64"),
@@ -107,7 +107,7 @@ def test_a_sweep_names_what_fails_goes_on_and_is_taken_up_again(tmp_path, capsys
         sweep(SweepConfig(**settings | {"batch": 5, "resume": True}, vary=vary))
     more = (("lr", "0.001"), ("model.head.points", "16", "32", "64"))
     sweep(SweepConfig(**settings | {"resume": True}, vary=more))
-    rows = list(csv.DictReader((tmp_path / "sweep" / "table.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "sweep" / "table.csv").read_text().splitlines()))
     assert [row["model.head.points"] for row in rows] == ["16", "32", "64"]
     assert (done / "metrics.jsonl").stat().st_mtime_ns == before
     scores = json.loads((done / "evaluation" / "scores.json").read_text())
