@@ -62,6 +62,7 @@ HEAVY = {
     "tyro",
     "numba",
     "triton",
+    "ray",
 }
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {

@@ -82,6 +82,12 @@ COMMANDS = {
     "prepare meshes": Command(
         "maquette.data.prepare.meshes", "PrepareMeshes", "prepare_meshes", "training data from a folder of models"
     ),
+    "prepare shapenet": Command(
+        "maquette.data.prepare.shapenet", "PrepareShapenet", "prepare_shapenet", "training data from ShapeNetCore"
+    ),
+    "data info": Command(
+        "maquette.data.info", "DataInfo", "tell_about", "what a data set holds, and what is wrong with it"
+    ),
     "fit points": Command("maquette.fitting.points", "FitPoints", "fit_points", "a point cloud from noise to a target"),
     "fit voxels": Command("maquette.fitting.voxels", "FitVoxels", "fit_voxels", "a voxel grid from noise to a target"),
     "fit mesh": Command("maquette.fitting.mesh", "FitMesh", "fit_mesh", "a sphere moulded to a target by 3D losses"),

@@ -3,6 +3,9 @@
 J is the type of a job, R what the task returns for it. The machines need Maquette and the files that jobs name.
 """
 
+import importlib.util
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -12,31 +15,45 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
+def require_ray() -> None:
+    """ValueError in one line where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError("a cluster needs Ray; pip install 'maquette[cluster]', or leave --cluster out")
+
+
 def run_on_cluster(
-    task: Callable[[J], R], jobs: Sequence[J], *, address: str, cpus: float = 1, gpus: float = 0
+    task: Callable[[J], R], jobs: Sequence[J], *, address: str, cpus: float = 1, gpus: float = 0, limit_s: float = math.inf
 ) -> Iterator[tuple[J, R | Lost]]:
     """Results in the order in which they are ready, as `run_jobs` gives them; `cpus` and `gpus` are what a job takes.
 
     `address` is 'auto' for the cluster that this machine belongs to, 'local' for one on this machine alone, or where
     its head listens, as ray://head:10001.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise ValueError("a cluster needs Ray; pip install 'maquette[cluster]', or leave --cluster out") from error
+    require_ray()
+    import ray
+
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError) as error:
         raise ValueError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(task)
-        waiting = {remote.remote(job): job for job in jobs}
-        while waiting:
-            (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
-            try:
-                result = ray.get(ready)
-            except ray.exceptions.RayError as error:
-                result = Lost(str(error).strip().splitlines()[-1])
-            yield waiting.pop(ready), result
+        most = max(1, int(ray.cluster_resources().get("CPU", 1) / max(cpus, 0.1)))
+        todo, waiting = list(reversed(jobs)), {}
+        while todo or waiting:
+            # No more than can begin at once: the time of a job that waits would run, too.
+            while todo and len(waiting) < most:
+                job = todo.pop()
+                waiting[remote.remote(job)] = (job, time.monotonic())
+            for ready in ray.wait(list(waiting), num_returns=1, timeout=1.0)[0]:
+                job, _ = waiting.pop(ready)
+                try:
+                    yield job, ray.get(ready)
+                except ray.exceptions.RayError as error:
+                    yield job, Lost(str(error).strip().splitlines()[-1])
+            late = [key for key, (_, began) in waiting.items() if time.monotonic() - began > limit_s]
+            for reference in late:
+                ray.cancel(reference, force=True)
+                yield waiting.pop(reference)[0], Lost(f"took longer than {limit_s:g} s; it was stopped")
     finally:
         ray.shutdown()

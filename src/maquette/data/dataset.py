@@ -131,11 +131,12 @@ class HasCodes(Protocol):
 
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """The data set in a folder: one that `maquette prepare` made, or renders and voxels in the R2N2/ShapeNet layout.
+    """The data set in a folder: one that `maquette prepare` made, renders and voxels in the R2N2/ShapeNet
+    layout, Pix3D, or DeepSDF's samples.
 
-    Of the latter the path may also be one of its split files (JSON), which stands beside the data.
+    Of renders and voxels the path may also be one of their split files (JSON), which stands beside the data.
     """
-    from maquette.data import shapenet
+    from maquette.data import deepsdf, pix3d, shapenet
 
     root = Path(path)
     if root.is_file() and root.suffix == ".json" and shapenet.is_layout(root.parent):
@@ -146,9 +147,14 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
         return _open_prepared(root)
     if shapenet.is_layout(root):
         return shapenet.open_shapenet(root)
+    if pix3d.is_layout(root):
+        return pix3d.open_pix3d(root)
+    if deepsdf.is_layout(root):
+        return deepsdf.open_deepsdf(root)
     raise FileNotFoundError(
         f"{root}: not a data set: looked for dataset.json (made by `maquette prepare`) and for "
-        f"{' or '.join(str(place) for place in shapenet.LANDMARKS)} (R2N2/ShapeNet layout)"
+        f"{' or '.join(str(place) for place in shapenet.LANDMARKS)} (R2N2/ShapeNet layout), {pix3d.TABLE} (Pix3D), "
+        f"{deepsdf.SAMPLES} (DeepSDF); models alone become one by `maquette prepare meshes` or `prepare shapenet`"
     )
 
 

@@ -1,6 +1,7 @@
 """Make the objects of a data set, whatever they come from: in parallel, resumable, with an account of what failed."""
 
 import errno
+import os
 import shutil
 import sys
 import time
@@ -11,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from maquette.data.cluster import require_ray, run_on_cluster
 from maquette.data.dataset import (
     FORMAT,
     FORMAT_VERSION,
     PACKS,
-    Entry,
     Pictures,
     Truth,
     finished_ids,
@@ -25,6 +26,7 @@ from maquette.data.dataset import (
     write_index,
     write_object,
 )
+from maquette.data.entries import Entry
 from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 from maquette.version import __version__
@@ -100,8 +102,22 @@ class _Fatal:
     reason: str
 
 
-def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s: float) -> Report:
+@dataclass(frozen=True)
+class Labour:
+    """Who makes the objects."""
+
+    workers: int
+    """Processes of this machine."""
+    limit_s: float
+    """Seconds after which an object is given up."""
+    cluster: bool = False
+    """A Ray cluster makes them instead."""
+
+
+def prepare(plan: Plan[J], build: Callable[[J], Built], how: Labour) -> Report:
     """Make what is not there yet, then write index and report. Raises ValueError if no object could be made at all."""
+    if how.cluster:
+        require_ray()
     claim(plan)
     remove_unfinished(plan.out)
     there = finished_ids(plan.out)
@@ -109,7 +125,13 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], *, workers: int, limit_s
     if todo:  # packs of what was there before are of no use to anybody
         shutil.rmtree(plan.out / PACKS, ignore_errors=True)
     failures = list(plan.missing)
-    results = run_jobs(partial(_make, plan.out, build), todo, workers=workers, limit_s=limit_s)
+    make = partial(_make, plan.out, build)
+    if how.cluster:
+        results = run_on_cluster(
+            make, todo, address=os.environ.get("RAY_ADDRESS", "local"), limit_s=how.limit_s
+        )
+    else:
+        results = run_jobs(make, todo, workers=how.workers, limit_s=how.limit_s)
     with _progress(len(plan.jobs), len(plan.jobs) - len(todo)) as advance:
         for job, result in results:
             match result:
@@ -233,27 +255,3 @@ def _progress(total: int, done: int) -> Iterator[Callable[[], None]]:
                 print(f"{done + made}/{total}, {rate}", file=sys.stderr, flush=True)
 
         yield advance
-
-
-def check_settings(command: str, views: int, size: int, points: int, workers: int | None) -> None:
-    """ValueError for numbers that make no pictures."""
-    if not 1 <= views <= 1000:
-        raise ValueError(f"prepare {command}: views is {views}; choose 1 to 1000")
-    if not 8 <= size <= 4096:
-        raise ValueError(f"prepare {command}: size is {size}; choose 8 to 4096 pixels")
-    if points < 1:
-        raise ValueError(f"prepare {command}: points is {points}; keep at least one")
-    if workers is not None and workers < 1:
-        raise ValueError(f"prepare {command}: workers is {workers}; use at least one, or leave it out for all cores")
-
-
-def check_ranges(command: str, elevation_deg: tuple[float, float], distance: tuple[float, float]) -> None:
-    """ValueError for camera ranges that are reversed, beyond the poles or inside the object."""
-    low, high = elevation_deg
-    if not -90 <= low <= high <= 90:
-        raise ValueError(f"prepare {command}: elevation_deg is {low:g} {high:g}; give LOW HIGH within -90 to 90")
-    near, far = distance
-    if not 0.6 <= near <= far:
-        raise ValueError(
-            f"prepare {command}: distance is {near:g} {far:g}; give NEAR FAR, and stay outside (0.6 or more)"
-        )

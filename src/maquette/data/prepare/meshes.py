@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import math
 import os
 import re
 import warnings
 import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +16,12 @@ import numpy as np
 import tyro
 
 from maquette import transforms
-from maquette.data.dataset import Entry
-from maquette.data.prepare.folder import Built, Failure, Plan, Report, check_ranges, check_settings, prepare
+from maquette.data.entries import Entry
+from maquette.data.prepare.folder import Built, Failure, Labour, Plan, Report, prepare
+from maquette.data.prepare.making import R2N2_ELEVATION, R2N2_RANGE, Making, making_of
 from maquette.data.prepare.manifest import Row, front_rotation, read_manifest
-from maquette.data.prepare.truth import mesh_truth
-from maquette.data.prepare.views import Ranges, random_pictures
+from maquette.data.prepare.styles import ViewsStyle, styled_pictures
+from maquette.data.prepare.truth import mesh_surroundings, mesh_truth
 from maquette.io import load
 from maquette.shapes import Mesh, Texture, learning_from_world
 from maquette.shapes.mesh import check
@@ -52,22 +52,29 @@ class PrepareMeshes:
     """Side of a picture in pixels."""
     points: int = 10_000
     """Points kept of each surface."""
-    elevation_deg: tuple[float, float] = (25.0, 30.0)
-    """Cameras stand between these elevations; azimuths go all round."""
-    distance: tuple[float, float] = (1.75 * 0.65, 1.75)
-    """Cameras stand between these distances, in object diagonals."""
+    resolution: int = 32
+    """Cells along each side of the voxel grid, 8 to 128 in steps of 8."""
+    views_style: ViewsStyle = "r2n2"
+    """Cameras: r2n2, within the ranges below; easy, or hard with the object off centre, as those of DISN."""
+    elevation_deg: tuple[float, float] = R2N2_ELEVATION
+    """Cameras of style r2n2 stand between these elevations; azimuths go all round."""
+    distance: tuple[float, float] = R2N2_RANGE
+    """Cameras of style r2n2 stand between these distances, in object diagonals."""
     workers: int | None = None
     """Processes; all cores if not given."""
+    cluster: bool = False
+    """Make the objects on a Ray cluster, or on a local one where there is none; all machines must see both folders."""
     limit_s: float = 300.0
     """Seconds after which a file is given up and reported."""
 
     def __post_init__(self) -> None:
-        check_settings("meshes", self.views, self.size, self.points, self.workers)
-        check_ranges("meshes", self.elevation_deg, self.distance)
+        making_of("meshes", self, self.workers)
 
 
 @dataclass(frozen=True)
-class _Job:
+class MeshJob:
+    """One model file."""
+
     id: str
     path: Path
     source: str
@@ -91,20 +98,14 @@ def prepare_meshes(config: PrepareMeshes) -> Report:
     if not names and not missing:
         raise ValueError(f"prepare meshes: {config.folder} holds no model; looked for {' '.join(SUFFIXES)}")
     ids = object_ids(names)
-    jobs = [_Job(ids[name], config.folder / name, name, rows.get(name, Row())) for name in names]
-    identity = {
-        "seed": config.seed,
-        "views": config.views,
-        "size": config.size,
-        "points": config.points,
-        "elevation_deg": list(config.elevation_deg),
-        "distance": list(config.distance),
-        "manifest": _digest(rows),
-    }
+    jobs = [MeshJob(ids[name], config.folder / name, name, rows.get(name, Row())) for name in names]
+    making = making_of("meshes", config, config.workers)
+    identity = making.identity() | {"manifest": _digest(rows)}
     undeclared = sum(1 for job in jobs if not job.row.front)
     remarks = (f"{undeclared} files have no declared front and keep their axes",) if undeclared else ()
     plan = Plan(config.out, "meshes", "files", identity, jobs, missing, remarks)
-    return prepare(plan, partial(_build, config), workers=config.workers or os.cpu_count() or 1, limit_s=config.limit_s)
+    how = Labour(config.workers or os.cpu_count() or 1, config.limit_s, config.cluster)
+    return prepare(plan, partial(build_object, making), how)
 
 
 def model_files(folder: Path, out: Path) -> list[str]:
@@ -137,7 +138,8 @@ def _digest(rows: dict[str, Row]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _build(config: PrepareMeshes, job: _Job) -> Built:
+def build_object(making: Making, job: MeshJob) -> Built:
+    """Pictures and truth of the model in a file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         shape = load(job.path)
@@ -148,18 +150,19 @@ def _build(config: PrepareMeshes, job: _Job) -> Built:
     precise = check(shape, str(job.path)).vertices.double()
     turned = shape.with_vertices(transforms.apply(front_rotation(job.row.front).double(), precise))
     mesh = turned.with_vertices(transforms.apply(learning_from_world(turned).double(), turned.vertices).float())
-    rng = np.random.default_rng((config.seed, zlib.crc32(job.id.encode())))
-    ranges = Ranges(
-        (math.radians(config.elevation_deg[0]), math.radians(config.elevation_deg[1])),
-        (config.distance[0], config.distance[1]),
-    )
-    truth, more = mesh_truth(mesh, config.points, int(rng.integers(2**62)))
-    pictures = random_pictures(mesh, ranges, views=config.views, size=config.size, rng=rng)
-    entry = Entry(job.id, job.row.category, job.row.split, job.source, config.views)
+    rng = np.random.default_rng((making.seed, zlib.crc32(job.id.encode())))
+    seed = int(rng.integers(2**62))
+    truth, more = mesh_truth(mesh, making.points, seed, resolution=making.resolution)
+    about, facts = mesh_surroundings(mesh, truth.points, seed)
+    if about is None:
+        more = [*more, "no signed distances: the mesh is open and no place is surely inside what can be seen of it"]
+    pictures = styled_pictures(mesh, making.views_style, making.ranges(), views=making.views, size=making.size, rng=rng)
+    entry = Entry(job.id, job.row.category, job.row.split, job.source, making.views)
     notes = {
         "front": job.row.front or None,
         "faces": len(mesh.faces),
         "textured": isinstance(mesh.appearance, Texture),
+        **facts,
         "warnings": noticed + more,
     }
-    return entry, pictures, truth, notes
+    return entry, pictures, replace(truth, surroundings=about), notes

@@ -9,17 +9,20 @@ from typing import Literal
 
 import numpy as np
 
-from maquette.data.dataset import Entry, Truth
-from maquette.data.prepare.folder import Built, Plan, Report, check_ranges, check_settings, prepare
-from maquette.data.prepare.truth import RESOLUTION, surroundings
-from maquette.data.prepare.views import Ranges, random_pictures
+from maquette.data.dataset import Truth
+from maquette.data.entries import Entry
+from maquette.data.prepare.folder import Built, Labour, Plan, Report, prepare
+from maquette.data.prepare.making import Making, making_of
+from maquette.data.prepare.styles import ViewsStyle, styled_pictures
+from maquette.data.prepare.truth import surroundings
 from maquette.data.prepare.wild import wild_pictures
 from maquette.shapes.voxelize import cells_touched, solid_cells
 
 NUMBERS_PER_SEED = 10_000_000
 """Object n of `--seed s` is the generator's number s * NUMBERS_PER_SEED + n."""
 ENOUGH_TO_TOUCH = 10_000
-"""Surface points by which cells are found that the surface passes through."""
+"""Surface points by which cells are found that the surface passes through, of grids of 32^3."""
+ELEVATION, DISTANCE = (-5.0, 40.0), (1.1, 2.2)
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,14 @@ class PrepareSynthetic:
     """Side of a picture in pixels."""
     points: int = 10_000
     """Points kept of each surface."""
-    elevation_deg: tuple[float, float] = (-5.0, 40.0)
-    """Cameras stand between these elevations; azimuths go all round."""
-    distance: tuple[float, float] = (1.1, 2.2)
-    """Cameras stand between these distances, in object diagonals."""
+    resolution: int = 32
+    """Cells along each side of the voxel grid, 8 to 128 in steps of 8."""
+    views_style: ViewsStyle = "r2n2"
+    """Cameras: r2n2, within the ranges below; easy, or hard with the object off centre, as those of DISN."""
+    elevation_deg: tuple[float, float] = ELEVATION
+    """Cameras of style r2n2 stand between these elevations; azimuths go all round."""
+    distance: tuple[float, float] = DISTANCE
+    """Cameras of style r2n2 stand between these distances, in object diagonals."""
     conditions: Literal["studio", "wild"] = "studio"
     """Of the training pictures: even light, or lenses, lights, colours and finishes of every sort. Validation and test
     pictures are always taken in the studio."""
@@ -55,11 +62,13 @@ class PrepareSynthetic:
     """Share of objects for the test; a quarter of them shows combinations of parts that training never does."""
     workers: int | None = None
     """Processes; all cores if not given."""
+    cluster: bool = False
+    """Make the objects on a Ray cluster, or on a local one where there is none; all machines must see the folder."""
     limit_s: float = 120.0
     """Seconds after which an object is given up and reported."""
 
     def __post_init__(self) -> None:
-        check_settings("synthetic", self.views, self.size, self.points, self.workers)
+        _making(self)
         if self.count < 1:
             raise ValueError(f"prepare synthetic: count is {self.count}; ask for at least one object")
         if self.seed < 0:
@@ -68,7 +77,8 @@ class PrepareSynthetic:
             raise ValueError(
                 f"prepare synthetic: val {self.val} and test {self.test} are shares; their sum is at most 1"
             )
-        check_ranges("synthetic", self.elevation_deg, self.distance)
+        if self.conditions == "wild" and self.views_style != "r2n2":
+            raise ValueError("prepare synthetic: wild conditions have their own cameras; leave --views-style out")
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,10 @@ class _Job:
         return f"synthetic {self.number}"
 
 
+def _making(config: PrepareSynthetic) -> Making:
+    return making_of("synthetic", config, config.workers, elevation_deg=ELEVATION, distance=DISTANCE)
+
+
 def prepare_synthetic(config: PrepareSynthetic) -> Report:
     """Make what is missing of the data set in `config.out`."""
     jobs = []
@@ -90,19 +104,10 @@ def prepare_synthetic(config: PrepareSynthetic) -> Report:
         category = _category(config.seed, n)
         split = _split(n, config.val, config.test)
         jobs.append(_Job(f"{category}-{n:06d}", config.seed * NUMBERS_PER_SEED + n, category, split))
-    identity = {
-        "seed": config.seed,
-        "views": config.views,
-        "size": config.size,
-        "points": config.points,
-        "elevation_deg": list(config.elevation_deg),
-        "distance": list(config.distance),
-        "val": config.val,
-        "test": config.test,
-        "conditions": config.conditions,
-    }
+    identity = _making(config).identity() | {"val": config.val, "test": config.test, "conditions": config.conditions}
     plan = Plan(config.out, "synthetic", "objects", identity, jobs)
-    return prepare(plan, partial(_build, config), workers=config.workers or os.cpu_count() or 1, limit_s=config.limit_s)
+    how = Labour(config.workers or os.cpu_count() or 1, config.limit_s, config.cluster)
+    return prepare(plan, partial(_build, config), how)
 
 
 def _split(n: int, val: float, test: float) -> str:
@@ -127,18 +132,19 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
     made = make_object(job.number, job.split, job.category)
     # Streams of their own, so that more points do not change the views.
     for_views, for_points = (np.random.default_rng((job.number, stream)) for stream in (1, 2))
-    ranges = Ranges(
-        (math.radians(config.elevation_deg[0]), math.radians(config.elevation_deg[1])),
-        (config.distance[0], config.distance[1]),
-    )
+    making = _making(config)
     if config.conditions == "wild" and job.split == "train":
         labels = made.face_labels
         pictures = wild_pictures(made.mesh, labels, views=config.views, size=config.size, rng=for_views)
     else:
-        pictures = random_pictures(made.mesh, ranges, views=config.views, size=config.size, rng=for_views)
-    surface = sample_outer_surface(made, max(config.points, ENOUGH_TO_TOUCH), for_points)
+        style, ranges = making.views_style, making.ranges()
+        pictures = styled_pictures(made.mesh, style, ranges, views=config.views, size=config.size, rng=for_views)
+    enough = ENOUGH_TO_TOUCH * max(1, config.resolution // 32) ** 2
+    surface = sample_outer_surface(made, max(config.points, enough), for_points)
     voxels = solid_cells(
-        lambda points: signed_distance(made, points) < 0, cells_touched(surface.points, RESOLUTION), surface.points
+        lambda points: signed_distance(made, points) < 0,
+        cells_touched(surface.points, config.resolution),
+        surface.points,
     )
     n = config.points
     truth = Truth(

@@ -15,7 +15,18 @@ from torch import Tensor
 from maquette import ops
 from maquette.camera import Camera, look_at
 from maquette.data.dataset import Surroundings, Truth
-from maquette.shapes import Mesh, face_areas, face_normals, is_inside, positions_at, sample_faces
+from maquette.data.prepare.shell import shell_distance, visible_shell
+from maquette.shapes import (
+    Mesh,
+    face_areas,
+    face_normals,
+    is_inside,
+    positions_at,
+    sample_faces,
+    signed_distance,
+    weld,
+)
+from maquette.shapes.columns import is_closed
 from maquette.shapes.voxelize import cells_touched, solid_cells, without_cavities
 
 RESOLUTION = 32
@@ -33,6 +44,8 @@ HIDDEN_BEHIND = 1.5e-3
 """A point this far behind what a picture shows is not seen in it, in object diagonals."""
 PER_CELL = 24
 """Samples on a piece of surface as large as a cell's side, by which the touched cells are found."""
+MOST_SAMPLES = 4_000_000
+"""By which touched cells are found."""
 ROUNDS = 40
 PLACES = 4096
 """Signed distances kept of every object."""
@@ -42,7 +55,11 @@ STRAY = (0.06, 0.015)
 """Standard deviations of the places about the surface, in object diagonals."""
 
 
-def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
+Facts = dict[str, object]
+"""For object.json."""
+
+
+def mesh_truth(mesh: Mesh, n: int, seed: int, *, resolution: int = RESOLUTION) -> tuple[Truth, list[str]]:
     """`n` outer points and the voxels of a mesh in the frame of learning, and what was noticed on the way.
 
     A point is outer if one of its sides can be seen from far away and is not inside, or is plainly seen; its normal
@@ -52,15 +69,42 @@ def mesh_truth(mesh: Mesh, n: int, seed: int) -> tuple[Truth, list[str]]:
     """
     generator = torch.Generator().manual_seed(seed)
     points, normals, warnings = outer_points(mesh, n, generator)
-    dense = math.ceil(float(face_areas(mesh).double().sum()) * RESOLUTION**2 * PER_CELL)
-    everywhere = positions_at(mesh, sample_faces(mesh, min(dense, 1_000_000), generator=generator)).double().numpy()
+    dense = math.ceil(float(face_areas(mesh).double().sum()) * resolution**2 * PER_CELL)
+    everywhere = positions_at(mesh, sample_faces(mesh, min(dense, MOST_SAMPLES), generator=generator)).double().numpy()
     voxels = solid_cells(
         lambda centers: is_inside(mesh, torch.from_numpy(centers)).numpy(),
-        cells_touched(everywhere, RESOLUTION),
+        cells_touched(everywhere, resolution),
         everywhere,
     )
     labels = np.zeros(n, dtype=np.int16)
     return Truth(points, normals, labels, ("surface",), without_cavities(voxels)), warnings
+
+
+def mesh_surroundings(mesh: Mesh, surface: Float[np.ndarray, "N 3"], seed: int) -> tuple[Surroundings | None, Facts]:
+    """Signed distances about a mesh, None where nobody can tell them, and how they were found.
+
+    About a closed mesh they are those to the nearest face, of the sign of the winding number; about an open one those
+    to its visible shell, which passes over places where the sign is doubtful.
+    """
+    if is_closed(weld(Mesh(mesh.vertices, mesh.faces)).faces):
+        found = surroundings(
+            lambda places: signed_distance(mesh, torch.from_numpy(places).float()).numpy(), surface, seed
+        )
+        return found, {"distances": "winding number"}
+    shell = visible_shell(mesh)
+    # Many places beside open sheets are doubtful.
+    drawn = surroundings(lambda places: shell_distance(shell, places), surface, seed, count=4 * PLACES)
+    sure = np.flatnonzero(np.isfinite(drawn.distances))
+    kept = np.random.default_rng((seed, 4)).permutation(sure)[:PLACES]
+    facts: Facts = {
+        "distances": "visible shell",
+        "doubtful_places": round(1 - len(sure) / len(drawn.distances), 4),
+        "wrong_observations": round(shell.wrong_observations, 4),
+        "bad_faces": round(shell.bad_faces, 4),
+    }
+    if len(kept) < PLACES or not (drawn.distances[kept] < 0).any():
+        return None, facts | {"distances": None}
+    return Surroundings(drawn.places[kept], drawn.distances[kept]), facts
 
 
 def surroundings(
