@@ -62,7 +62,6 @@ HEAVY = {
     "tyro",
     "numba",
     "triton",
-    "ray",
 }
 """Imported where they are used, so that `import maquette` stays quick."""
 EXCEPTIONS = {

@@ -22,7 +22,13 @@ def require_ray() -> None:
 
 
 def run_on_cluster(
-    task: Callable[[J], R], jobs: Sequence[J], *, address: str, cpus: float = 1, gpus: float = 0, limit_s: float = math.inf
+    task: Callable[[J], R],
+    jobs: Sequence[J],
+    *,
+    address: str,
+    cpus: float = 1,
+    gpus: float = 0,
+    limit_s: float = math.inf,
 ) -> Iterator[tuple[J, R | Lost]]:
     """Results in the order in which they are ready, as `run_jobs` gives them; `cpus` and `gpus` are what a job takes.
 

@@ -127,9 +127,7 @@ def prepare(plan: Plan[J], build: Callable[[J], Built], how: Labour) -> Report:
     failures = list(plan.missing)
     make = partial(_make, plan.out, build)
     if how.cluster:
-        results = run_on_cluster(
-            make, todo, address=os.environ.get("RAY_ADDRESS", "local"), limit_s=how.limit_s
-        )
+        results = run_on_cluster(make, todo, address=os.environ.get("RAY_ADDRESS", "local"), limit_s=how.limit_s)
     else:
         results = run_jobs(make, todo, workers=how.workers, limit_s=how.limit_s)
     with _progress(len(plan.jobs), len(plan.jobs) - len(todo)) as advance:
