@@ -21,12 +21,10 @@ from maquette.train.loader import ahead
 from maquette.train.schedule import follow
 
 ROOT = Path(__file__).parents[1]
-NORM = {"norm": "group"} if "norm" in SmallEncoder.__dataclass_fields__ else {}
-apart = pytest.mark.skipif(not NORM, reason="encoders have no normalisation of each picture alone yet")
 # Group normalisation: what one picture gives does not depend on the others in the batch. The mesh draws points of its
 # surface at random in every step.
 MODEL = MeshConfig(
-    SmallEncoder(width=8, features=16, picture_size=32, **NORM), MeshHead(level=1, hidden=16, samples=50)
+    SmallEncoder(width=8, features=16, picture_size=32, norm="group"), MeshHead(level=1, hidden=16, samples=50)
 )
 ROUNDING = 2e-4
 """Sums of float32 in another order differ by 1e-7 of their size; ten steps of Adam, which divides gradients by their
@@ -92,7 +90,6 @@ def together(data: Path, out: Path, processes: int, changes: str = "") -> list[s
     return ended
 
 
-@apart
 def test_two_processes_go_through_the_losses_of_one(data, tmp_path, alone):
     for ended in together(data, tmp_path / "run", 2):
         assert ended.returncode == 0, ended.stderr
@@ -100,7 +97,6 @@ def test_two_processes_go_through_the_losses_of_one(data, tmp_path, alone):
     assert load_run(tmp_path / "run").settings["step"] == 6
 
 
-@apart
 def test_accumulated_parts_go_through_the_losses_of_whole_batches(data, tmp_path, alone):
     train(config(data, tmp_path / "run", accumulate=4))
     assert losses(tmp_path / "run") == pytest.approx(alone, rel=ROUNDING)
