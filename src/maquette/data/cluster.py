@@ -43,14 +43,15 @@ def run_on_cluster(
     except (ConnectionError, ValueError) as error:
         raise ValueError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
     try:
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(task)
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_run)
+        shared = ray.put(task)
         most = max(1, int(ray.cluster_resources().get("CPU", 1) / max(cpus, 0.1)))
         todo, waiting = list(reversed(jobs)), {}
         while todo or waiting:
             # No more than can begin at once: the time of a job that waits would run, too.
             while todo and len(waiting) < most:
                 job = todo.pop()
-                waiting[remote.remote(job)] = (job, time.monotonic())
+                waiting[remote.remote(shared, job)] = (job, time.monotonic())
             for ready in ray.wait(list(waiting), num_returns=1, timeout=1.0)[0]:
                 job, _ = waiting.pop(ready)
                 try:
@@ -63,3 +64,8 @@ def run_on_cluster(
                 yield waiting.pop(reference)[0], Lost(f"took longer than {limit_s:g} s; it was stopped")
     finally:
         ray.shutdown()
+
+
+def _run(task: Callable[[J], R], job: J) -> R:
+    """Ray takes functions, but no partial ones."""
+    return task(job)
