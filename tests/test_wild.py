@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maquette.data.dataset import open_dataset
-from maquette.data.disturb import Disturbance, disturbed
+from maquette.data.disturb import PHOTOGRAPHS, Disturbance, disturbed
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.data.prepare.wild import ELEVATION, LENS, repainted
 from maquette.shapes import FaceColors, cube
@@ -79,7 +79,7 @@ def draws(count: int, seed: int) -> list[np.random.Generator]:
 
 def test_nothing_is_disturbed_where_nothing_is_asked():
     pictures = squares(3)
-    assert torch.equal(disturbed(pictures, Disturbance(0.0, 0.0, 0.0), draws(3, 0)), pictures)
+    assert torch.equal(disturbed(pictures, Disturbance(), draws(3, 0)), pictures)
 
 
 def test_uneven_light_keeps_masks_and_occluders_only_take_from_them():
@@ -105,10 +105,10 @@ def test_bad_masks_err_near_the_rim():
 
 
 def test_a_picture_is_disturbed_alike_alone_and_in_a_batch():
-    together = disturbed(squares(5), Disturbance(), draws(5, 3))
+    together = disturbed(squares(5), PHOTOGRAPHS, draws(5, 3))
     for place, rng in enumerate(draws(5, 3)):
         # The same steps on the same numbers; sums over neighbours may be taken in another order.
-        alone = disturbed(squares(1), Disturbance(), [rng])[0]
+        alone = disturbed(squares(1), PHOTOGRAPHS, [rng])[0]
         torch.testing.assert_close(alone, together[place], atol=1e-6, rtol=0)
 
 

@@ -40,8 +40,8 @@ class Augmentation:
     """Share of the pictures that are laid over a background and lose their alpha, as photographs without a mask."""
     background: Literal["random", "white"] = "random"
     """What they are laid over: one random colour each, or white."""
-    disturbance: Disturbance | None = None
-    """Uneven light, bad masks, occlusion; none unless told."""
+    disturbance: Disturbance = Disturbance()
+    """Uneven light, bad masks, occlusion."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -81,7 +81,7 @@ def varied(
             np.take(table.astype(np.float32), source[..., origin], out=picture[channel])
         np.take(values, source[..., 3], out=picture[3])
     pictures = torch.from_numpy(made)
-    if how.disturbance is not None:
+    if how.disturbance != Disturbance():
         pictures = disturbed(pictures, how.disturbance, draws)
     rgb, alpha = pictures[:, :3], pictures[:, 3:]
 

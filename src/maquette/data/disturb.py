@@ -16,19 +16,23 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 @dataclass(frozen=True)
 class Disturbance:
-    """How much is done to pictures; shares are of the pictures of a batch."""
+    """How much is done to pictures, nothing unless told; shares are of the pictures of a batch."""
 
-    shading: float = 0.3
+    shading: float = 0.0
     """Standard deviation of the logarithm of a smooth field by which brightness is multiplied."""
-    bad_masks: float = 0.3
+    bad_masks: float = 0.0
     """Share whose mask is too wide or too narrow by a pixel or two, unevenly, with background at its rim."""
-    occluded: float = 0.15
+    occluded: float = 0.0
     """Share of which something in front hides up to a quarter."""
 
     def __post_init__(self) -> None:
         for name, most in (("shading", 2.0), ("bad_masks", 1.0), ("occluded", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"Disturbance: {name} is {getattr(self, name)}; give 0 to {most:g}")
+
+
+PHOTOGRAPHS = Disturbance(shading=0.3, bad_masks=0.3, occluded=0.15)
+"""As photographs with guessed masks are."""
 
 
 def disturbed(
