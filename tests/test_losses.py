@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maquette import transforms
-from maquette.losses import chamfer, laplacian_uniform, occupancy_bce
+from maquette.losses import chamfer, chamfer_plain, laplacian_uniform, occupancy_bce
 from maquette.shapes import Mesh, Voxels, topology_of, transform
 
 TETRAHEDRON = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
@@ -35,6 +35,24 @@ def test_chamfer_of_one_point_against_two_is_the_hand_computed_sum():
     # a to b: 1. b to a: (1 + 4) / 2.
     assert chamfer(a, b).item() == pytest.approx(1 + 2.5)
     assert chamfer(b, a).item() == pytest.approx(1 + 2.5)
+
+
+def test_plain_chamfer_averages_distances_and_both_directions():
+    # From the one point 1 to the nearer of two; from the two 1 and 2: half of 1 + 1.5.
+    a, b = torch.zeros(1, 3), torch.tensor([[1.0, 0, 0], [0, 2.0, 0]])
+    assert chamfer_plain(a, b).item() == pytest.approx(1.25)
+    assert chamfer_plain(b, a).item() == pytest.approx(1.25)
+
+
+def test_plain_chamfer_pulls_far_and_near_points_alike_and_coinciding_ones_not_at_all():
+    a = torch.tensor([[0.5, 0, 0], [0, 4.0, 0], [0, 0, 0]], dtype=torch.float64, requires_grad=True)
+    b = torch.zeros(1, 3, dtype=torch.float64)
+    chamfer_plain(a, b).backward()
+    # d/da of half the mean of |a|: a unit vector over 6; the one target's own nearest is the point that it is at.
+    expected = torch.tensor([[1 / 6, 0, 0], [0, 1 / 6, 0], [0, 0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(a.grad, expected)
+    with pytest.raises(ValueError, match="chamfer_plain: the sets have 0 and 1 points"):
+        chamfer_plain(a[:0], b)
 
 
 def test_chamfer_of_a_set_with_itself_is_zero():

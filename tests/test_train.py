@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from maquette.data.crop import crop_to_mask
 from maquette.data.dataset import open_dataset
 from maquette.data.pack import pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
-from maquette.models import PointsConfig, SmallEncoder, load_run
+from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, load_run
 from maquette.models.points import PointsHead
 from maquette.train import TrainConfig, learning_rate, train
 
@@ -307,6 +308,34 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_
         train(config(data, tmp_path / "run", batch=8, resume=True))
     with pytest.raises(FileNotFoundError, match="no run to resume"):
         train(config(data, tmp_path / "other", resume=True))
+
+
+def test_a_run_may_begin_from_another_and_leave_its_encoder_alone(data, tmp_path):
+    train(config(data, tmp_path / "first", steps=2))
+    first = load_run(tmp_path / "first").model
+    more = {"start": tmp_path / "first", "learn": "decoders", "ema": 0.5, "seed": 1, "schedule": "constant"}
+    train(config(data, tmp_path / "second", steps=2, **more))
+    second = load_run(tmp_path / "second").model
+    for name, value in first.encoder.state_dict().items():
+        torch.testing.assert_close(second.encoder.state_dict()[name], value, rtol=0, atol=0)
+    steps = torch.cat(
+        [
+            (second.get_parameter(f"decoders.{name}") - value).abs().flatten()
+            for name, value in first.decoders.named_parameters()
+        ]
+    )
+    # Two steps of warm-up are of 5e-6 and 1e-5 at most (Adam's are no longer than its rate): not from random weights.
+    assert 0 < steps.max() < 2e-5
+    train(config(data, tmp_path / "second", steps=4, resume=True, **more))
+    train(config(data, tmp_path / "whole", steps=4, **more))
+    assert losses(tmp_path / "second") == losses(tmp_path / "whole")
+
+
+def test_a_run_does_not_begin_from_one_with_another_encoder(data, tmp_path):
+    train(config(data, tmp_path / "first", steps=1))
+    with pytest.raises(ValueError, match="has no weights for this encoder"):
+        other = replace(MODEL, encoder=ResnetEncoder(picture_size=32))
+        train(replace(config(data, tmp_path / "second", start=tmp_path / "first"), model=other))
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(data, tmp_path):

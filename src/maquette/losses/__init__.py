@@ -5,7 +5,7 @@ from maquette.losses.image import photometric_l1, photometric_l2, silhouette_mse
 from maquette.losses.mesh import edge_loss, laplacian_cot, laplacian_cotcurv, laplacian_uniform, normal_consistency
 from maquette.losses.occupancy import occupancy_bce
 from maquette.losses.p2m import edge_normal_p2m, laplacian_delta
-from maquette.losses.points import chamfer, chamfer_normal, squared_distances
+from maquette.losses.points import chamfer, chamfer_normal, chamfer_plain, squared_distances
 from maquette.losses.quadric import Quadrics, quadric_loss, quadrics
 from maquette.losses.surface import (
     edges_to_point,
@@ -20,6 +20,7 @@ __all__ = [
     "Quadrics",
     "chamfer",
     "chamfer_normal",
+    "chamfer_plain",
     "edge_loss",
     "edge_normal_p2m",
     "edges_to_point",

@@ -81,7 +81,7 @@ class OccupancyConfig:
 
 @dataclass(frozen=True)
 class TrioConfig:
-    """Picture to all three at once, from one shared encoder: the bundled network."""
+    """Picture to all three at once, and by choice to a field, from one shared encoder: the bundled network."""
 
     encoder: AnyEncoder = SmallEncoder()
     voxels: VoxelsHead = VoxelsHead(full_weight=1.3)
@@ -91,9 +91,13 @@ class TrioConfig:
     """Share of every batch that the voxels learn from: their convolutions cost the most."""
     mesh_share: float = 0.5
     """Share of every batch that the mesh learns from."""
+    occupancy: AnyOccupancy | None = None
+    """A field beside the three, from which closed meshes come."""
+    occupancy_share: float = 0.5
+    """Share of every batch that the field learns from."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1)})
+        check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1), "occupancy_share": (0, 1)})
 
 
 ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | AtlasConfig | OccupancyConfig | TrioConfig
@@ -117,6 +121,7 @@ WEIGHTS = {
     "voxels_coarse": 0.5,
     "occupancy": 1.0,
     "points": 30.0,
+    "points_plain": 3.0,
     "points_coarse": 10.0,
     "mesh": 30.0,
     "smooth": 30.0,
@@ -130,15 +135,17 @@ kind; a third of the points', whose few anchors can never be as near to the trut
 
 def heads(config: ModelConfig) -> tuple[Head, ...]:
     match config:
-        case TrioConfig(voxels=voxels, points=points, mesh=mesh):
-            return (voxels, points, mesh)
+        case TrioConfig(voxels=voxels, points=points, mesh=mesh, occupancy=occupancy):
+            return (voxels, points, mesh) if occupancy is None else (voxels, points, mesh, occupancy)
         case _:
             return (config.head,)
 
 
 def shares(config: ModelConfig) -> dict[str, float]:
     """The part of every batch that a representation is trained on, where it is not the whole."""
-    return {"voxels": config.voxels_share, "mesh": config.mesh_share} if isinstance(config, TrioConfig) else {}
+    if not isinstance(config, TrioConfig):
+        return {}
+    return {"voxels": config.voxels_share, "mesh": config.mesh_share, "occupancy": config.occupancy_share}
 
 
 Decoder = (
@@ -192,6 +199,16 @@ class SingleView(nn.Module):
         self.encoder = build_encoder(config.encoder)
         self.viewpoint_decoder = ViewpointDecoder(features)
         self.decoders = nn.ModuleDict(dict(build_decoder(head, config.encoder) for head in heads(config)))
+
+    def freeze_encoder(self) -> None:
+        """From now on the encoder learns nothing, and its normalisation keeps its statistics in training, too."""
+        self.encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "SingleView":
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
 
     @property
     def picture_size(self) -> int:

@@ -8,11 +8,12 @@ metrics.jsonl, state.safetensors, pictures/ and tensorboard/.
 import copy
 import json
 import math
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
 import tyro
@@ -35,6 +36,7 @@ from maquette.models import (
     TrioConfig,
     VoxelsConfig,
     build,
+    load_run,
     save_model,
     total_loss,
 )
@@ -75,6 +77,10 @@ class TrainConfig:
     """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout. Its split 'train' is learnt
     from, or all of it where nobody has split it."""
     model: NamedModel = PointsConfig()
+    start: Path | None = None
+    """Run to begin from: its weights where names and shapes agree, random ones elsewhere."""
+    learn: Literal["all", "decoders"] = "all"
+    """What learns; with 'decoders' the encoder stays as it is, which makes sense after `start`."""
     steps: int = 10_000
     """Optimiser steps."""
     batch: int = 64
@@ -143,13 +149,14 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
     data, validation = packs(config, team)
 
     torch.manual_seed(config.seed)
-    model = build(config.model).to(team.device)
+    model = begun(config, team).to(team.device)
     if config.sync_norm:
         model = synchronised(model, team.device)
     average = None if config.ema is None else copy.deepcopy(model).requires_grad_(False)
     result = model if average is None else average  # what is validated and saved
     modules = {"model": model} | ({} if average is None else {"average": average})
-    adam = torch.optim.Adam(model.parameters(), lr=config.lr, fused=team.device.type in ("cpu", "cuda"))
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    adam = torch.optim.Adam(learning, lr=config.lr, fused=team.device.type in ("cpu", "cuda"))
     stopped = config.resume and (config.out / STATE).is_file()
     start = load_state(config.out, modules, adam, team.scaler) if stopped else 0
     check_together(team, start)
@@ -185,7 +192,7 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
                     with team.accumulate(learner):
                         found.append(learner(images.to(team.device, non_blocking=True), targets.to(team.device)))
                         team.backward(total_loss(found[-1]))
-                norm = team.clip_grad_norm_(model.parameters(), config.clip or math.inf)
+                norm = team.clip_grad_norm_(learning, config.clip or math.inf)
                 terms = means_of(team, found) | {"gradient": float(norm)}
                 # Half precision overflows now and then; its scaler then skips the step and lowers the scale.
                 if not_finite({**terms, "gradient": 0.0} if team.scaler else terms):
@@ -216,6 +223,23 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
             if log is not None:
                 log.say(f"stopped in step {step}; the last checkpoint is in {config.out}; go on with --resume")
             raise
+
+
+def begun(config: TrainConfig, team: "Accelerator") -> SingleView:
+    """The network before its first step."""
+    model = build(config.model)
+    if config.start is not None:
+        begun_from, own = load_run(config.start).model.state_dict(), model.state_dict()
+        taken = {name: value for name, value in begun_from.items() if name in own and own[name].shape == value.shape}
+        encoder = {name for name in own if name.startswith("encoder.")}
+        if encoder and not encoder & taken.keys():
+            raise ValueError(f"train: {config.start} has no weights for this encoder; give a run with the same one")
+        model.load_state_dict(own | taken)
+        if team.is_main_process:
+            print(f"{len(taken)} of {len(own)} tensors begin as in {config.start}", file=sys.stderr)
+    if config.learn == "decoders":
+        model.freeze_encoder()
+    return model
 
 
 def packs(config: TrainConfig, team: "Accelerator") -> tuple[Pack, Pack | None]:

@@ -49,7 +49,8 @@ def load_state(
         )
     for kind, module in modules.items():
         module.load_state_dict({name: saved[f"{kind}.{name}"] for name in module.state_dict()})
-    restore_moments(optimizer, modules["model"].parameters(), checkpoint)
+    learning = [parameter for parameter in modules["model"].parameters() if parameter.requires_grad]
+    restore_moments(optimizer, learning, checkpoint)
     if scaler is not None:
         whole = ("growth_interval", "_growth_tracker")
         scaler.load_state_dict({name: int(value) if name in whole else value for name, value in scale.items()})
