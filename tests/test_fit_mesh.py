@@ -165,7 +165,7 @@ def test_weights_are_not_negative_and_not_all_zero():
 
 
 def test_a_cloud_without_normals_refuses_losses_of_normals(tmp_path):
-    io.save(PointCloud(torch.rand(50, 3)), tmp_path / "cloud.ply")
+    io.save(PointCloud(torch.rand(200, 3)), tmp_path / "cloud.ply")
     for name in ("chamfer_normal", "edge_normal_p2m", "quadric"):
         config = FitMesh(tmp_path / "cloud.ply", tmp_path / "fit", weights=MeshWeights(**{name: 1.0}))
         with pytest.raises(ValueError, match=r"fit mesh: .*cloud"):
@@ -179,6 +179,16 @@ def test_a_diverging_fit_names_the_term_and_the_step_and_keeps_a_state(tmp_path)
     with pytest.raises(FloatingPointError, match=r"is not finite in step \d+ .*the state after \d+ steps is in"):
         fit_mesh(config)
     assert torch.isfinite(load_checkpoint(tmp_path / "fit" / "state.safetensors").tensors["vertices"]).all()
+
+
+@pytest.mark.parametrize(("lr", "weights"), [(30.0, {}), (3.0, {"chamfer": 0.0, "edge": 100.0})])
+def test_a_mesh_that_grows_or_shrinks_out_of_the_frame_of_its_quadrics_diverges(tmp_path, lr, weights):
+    """The loss itself refuses points in another frame, which here is no mistake of the caller's."""
+    target = saved(ellipsoid(), tmp_path / "target.ply")
+    weighted = MeshWeights(quadric=1.0, **weights)
+    config = FitMesh(target, tmp_path / "fit", Sgd(lr), Fixed(1), weighted, samples=100, steps=50)
+    with pytest.raises(FloatingPointError, match=r"quadric is not finite in step \d+ .*the state after"):
+        fit_mesh(config)
 
 
 def test_the_solve_of_large_steps_is_that_of_the_dense_matrix():

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from maquette import cli, transforms
-from maquette.fitting import fit, generator_at, unit_from_target
+from maquette.fitting import descent, fit, generator_at, unit_from_target
 from maquette.fitting.measure import measure, table
 from maquette.fitting.points import FitPoints, fit_points
 from maquette.fitting.record import Record, film_steps
@@ -194,6 +194,22 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it(tmp_path):
     assert y.item() == pytest.approx(4 * 0.8**2)
 
 
+def test_a_fit_that_ends_in_its_first_steps_can_still_go_on_from_its_start(tmp_path):
+    """By Ctrl-C before a step was taken, or by a first step into nowhere."""
+    for name, error, taken in (("stopped", KeyboardInterrupt, 0), ("lost", FloatingPointError, 1)):
+        x = torch.tensor([3.0], requires_grad=True)
+        optimizer = descent.Adam([x], lr=0.1)
+        with pytest.raises(error), Record(tmp_path / name, {}, 10) as record:
+            record.restore({"x": x}, optimizer)
+            for step in fit(lambda index, x=x: {"x": x.square().sum()}, optimizer, taken):
+                record.step(step, {"x": x}, optimizer)
+            raise error
+        with Record(tmp_path / name, {}, 10, resume=True) as record:
+            assert record.start == 0 and record.checkpoint is not None
+            record.restore({"x": x}, optimizer)
+            assert x.item() == 3.0
+
+
 def test_an_existing_folder_is_refused_without_force_and_other_settings_on_resume(tmp_path):
     (tmp_path / "fit").mkdir()
     (tmp_path / "fit" / "notes.txt").write_text("mine")
@@ -308,6 +324,20 @@ def test_voxels_and_clouds_are_targets_of_voxels(tmp_path):
     assert cells.sum() == 2 and cells[0, 0, 0] == 1 and cells[3, 3, 3] == 1
     with pytest.raises(ValueError, match="fit voxels: the target fills no cell"):
         full_cells(Mesh(torch.rand(3, 3), torch.zeros((0, 3), dtype=torch.int64)), 4)
+
+
+@pytest.mark.parametrize("kind", ["points", "mesh", "voxels", "field", "silhouettes"])
+def test_a_target_without_a_surface_is_refused_in_one_line_before_anything_is_written(kind, tmp_path, capsys):
+    (tmp_path / "loose.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n")
+    (tmp_path / "line.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
+    out = tmp_path / "fit"
+    for name, told in (("loose", "4 points and no faces, which is no surface"), ("line", "have no area")):
+        target = str(tmp_path / f"{name}.obj")
+        words = ["--render", target] if kind == "silhouettes" else [target]
+        assert cli.main(["fit", kind, *words, "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and told in said and f"fit {kind}: " in said
+    assert not out.exists()
 
 
 def test_settings_that_mean_nothing_are_refused():

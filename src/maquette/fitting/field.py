@@ -19,7 +19,8 @@ from maquette.fitting.growing_field import Box, GrowingField, Start, refined_at,
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
-from maquette.io import load, save
+from maquette.fitting.target import load_target
+from maquette.io import save
 from maquette.losses.field import eikonal, field_laplacian, sign_change
 from maquette.losses.points import matched
 from maquette.ops import nearest_both
@@ -103,7 +104,7 @@ class FitField:
 
 
 def fit_field(config: FitField) -> None:
-    target = load(config.target)
+    target = load_target(config.target, "fit field")
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     goal = outer_points(wanted, seed=config.seed)

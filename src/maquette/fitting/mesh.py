@@ -16,10 +16,11 @@ from maquette.fitting.film import beside, film_camera, film_picture
 from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, table
-from maquette.fitting.moulding import Fixed, Growth, Moulding, begun, grown
+from maquette.fitting.moulding import Fixed, Growth, Moulding, begun, grown, has_left
 from maquette.fitting.optimizers import Adam, Optimizer, checked
 from maquette.fitting.record import Record, settings_of
-from maquette.io import load, save
+from maquette.fitting.target import load_target
+from maquette.io import save
 from maquette.losses import (
     chamfer,
     chamfer_normal,
@@ -31,7 +32,7 @@ from maquette.losses import (
     normal_consistency,
     quadric_loss,
 )
-from maquette.losses.quadric import Quadrics, quadrics
+from maquette.losses.quadric import Quadrics, are_apart, quadrics
 from maquette.ops.threads import one_thread
 from maquette.shapes import (
     Mesh,
@@ -50,12 +51,8 @@ POOL = 200_000
 """Points of the target that are drawn once; every step takes some of them."""
 PLANES = 2500
 """Vertices that the target's surface is cut into at least, for quadrics along its edges and not at its corners only."""
-
-
 START = 1.0
 """Part of the target's box that the sphere fills at first; 0.4 helps some thin limbs and harms most other models."""
-LOST = 1e6
-"""Half sides of the target from which a vertex does not come back: areas overflow soon after."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class FitMesh:
 
 
 def fit_mesh(config: FitMesh) -> None:
-    target = load(config.target)
+    target = load_target(config.target, "fit mesh")
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     goal = goal_of(wanted, config.weights, seed=config.seed)
@@ -194,7 +191,7 @@ def mesh_terms(
     """
     mesh, topology = moulding.live(), moulding.topology
     used = {name: weight for name, weight in asdict(weights).items() if weight}
-    if not bool(mesh.vertices.detach().abs().amax() < LOST):
+    if has_left(mesh):
         return {name: mesh.vertices.new_tensor(math.nan) for name in used}
     places = sample_faces(mesh, samples, generator=generator)
     drawn = torch.randint(len(goal.points), (samples,), generator=generator)
@@ -206,10 +203,17 @@ def mesh_terms(
         "laplacian_uniform": lambda: laplacian_uniform(mesh, topology),
         "laplacian_cot": lambda: laplacian_cot(mesh, topology),
         "laplacian_cotcurv": lambda: laplacian_cotcurv(mesh, topology),
-        "quadric": lambda: quadric_loss(mesh.vertices, goal.quadrics, reduction="mean"),
+        "quadric": lambda: _quadric(mesh.vertices, goal.quadrics),
         "chamfer_normal": lambda: chamfer_normal(
             ours.detach(), theirs, normals_a=face_normals(mesh)[places.faces], normals_b=goal.normals[drawn]
         ),
         "edge_normal_p2m": lambda: edge_normal_p2m(mesh, theirs, normals=goal.normals[drawn], topology=topology),
     }
     return {name: weight * losses[name]() for name, weight in used.items()}
+
+
+def _quadric(vertices: Float[Tensor, "V 3"], target: Quadrics) -> Float[Tensor, ""]:
+    """The quadric loss; NaN for a mesh that has blown up or shrunk away, which the loss itself refuses."""
+    if are_apart(vertices.detach(), target):
+        return vertices.new_tensor(math.nan)
+    return quadric_loss(vertices, target, reduction="mean")

@@ -77,6 +77,8 @@ def _check_part(until: float) -> None:
 
 
 Growth = Fixed | Subdivided | Remeshed
+FAR = 100.0
+"""Half sides of the target; a vertex beyond has nothing to do with it any more, and does not come back."""
 
 
 class Moulding:
@@ -122,6 +124,11 @@ class Moulding:
     def anneal(self, progress: float) -> None:
         """The learning rate at `progress` (0..1): from its peak to 0 as a cosine."""
         self.optimizer.param_groups[0]["lr"] = self.choice.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def has_left(mesh: Mesh) -> bool:
+    """Whether a vertex is nowhere near the target any more, or is not a number: the fit diverges."""
+    return not bool(mesh.vertices.detach().abs().amax() < FAR)
 
 
 def begun(points: Float[Tensor, "N 3"], growth: Growth, choice: Optimizer, *, part: float = 1.0) -> Moulding:

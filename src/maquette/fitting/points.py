@@ -16,7 +16,8 @@ from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
-from maquette.io import load, save
+from maquette.fitting.target import load_target
+from maquette.io import save
 from maquette.losses import chamfer
 from maquette.ops.threads import one_thread
 from maquette.shapes import PointCloud, Shape, sample, transform
@@ -50,12 +51,12 @@ class FitPoints:
         for name in ("points", "samples", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"fit points: {name} is {getattr(self, name)}; give at least 1")
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise ValueError(f"fit points: lr is {self.lr}; give a positive number")
 
 
 def fit_points(config: FitPoints) -> None:
-    target = load(config.target)
+    target = load_target(config.target, "fit points")
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     start = torch.randn(config.points, 3, generator=generator_at(config.seed, -1)) * 0.5

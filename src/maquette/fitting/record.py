@@ -95,15 +95,16 @@ class Record:
     def restore(self, state: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
         """Bring the tensors and the optimiser over the leaves among them to where the stopped fit was, if there is one.
 
-        The parameters of the optimiser must be the tensors of `state` that require gradients, in their order.
+        The parameters of the optimiser must be the tensors of `state` that require gradients, in their order. Where
+        they begin is the first state to be kept: a fit whose first step is its last has it to go back to.
         """
-        if self.checkpoint is None:
-            return
-        with torch.no_grad():
-            for name, tensor in state.items():
-                tensor.copy_(self.checkpoint.tensors[name])
-        parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
-        restore_moments(optimizer, parameters, self.checkpoint)
+        if self.checkpoint is not None:
+            with torch.no_grad():
+                for name, tensor in state.items():
+                    tensor.copy_(self.checkpoint.tensors[name])
+            parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+            restore_moments(optimizer, parameters, self.checkpoint)
+        self.newest = (snapshot(state, optimizer), self.start)
 
     def _cut_metrics(self) -> None:
         """Drop lines of steps that will be taken again, and one cut short by a kill."""

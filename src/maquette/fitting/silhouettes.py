@@ -4,7 +4,7 @@ Everything happens in the frame of fitting, where the visual hull spans [-1, 1];
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +22,13 @@ from maquette.fitting.frame import unit_from_target
 from maquette.fitting.hull import hull_points, unit_from_points
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure
-from maquette.fitting.moulding import Growth, Moulding, Subdivided, begun, grown
+from maquette.fitting.moulding import Growth, Moulding, Subdivided, begun, grown, has_left
 from maquette.fitting.optimizers import Adam, Sgd, checked
 from maquette.fitting.poses import FixedPoses, Poses, RefinedPoses, corrected, without_gauge
 from maquette.fitting.record import Record, settings_of
+from maquette.fitting.target import load_surface
 from maquette.fitting.views import Fibonacci, Preset, Views, check_views, load_views, render_views, scaled
-from maquette.io import load, save
+from maquette.io import save
 from maquette.losses import edge_loss, laplacian_uniform, normal_consistency
 from maquette.losses.image import silhouette_mse, soft_iou_loss
 from maquette.rendering import Antialias, Dibr, Soft
@@ -155,7 +156,10 @@ class SilhouetteFit:
         return self.moulding.state() | ({} if self.twists is None else {"twists": self.twists})
 
     def objective(self, index: int) -> dict[str, Float[Tensor, ""]]:
-        """The weighted losses before step `index`, in a few views; the mesh becomes finer when it is time to."""
+        """The weighted losses before step `index`, in a few views; the mesh becomes finer when it is time to.
+
+        One that has left for where no camera looks has NaN: `fit` then tells the step, and the state before is kept.
+        """
         config, progress = self.config, index / self.config.steps
         grown(self.moulding, config.growth, index, config.steps)
         self.moulding.anneal(progress)
@@ -163,6 +167,8 @@ class SilhouetteFit:
             self.optimizer.param_groups[1]["lr"] = config.poses.rate(progress)
         drawn = torch.randperm(len(self.given), generator=generator_at(config.seed, index))[: config.batch].tolist()
         mesh = self.moulding.live()
+        if has_left(mesh):
+            return {name: torch.tensor(math.nan) for name, weight in asdict(config.weights).items() if weight}
         alpha = coverage(mesh, self.cameras()[drawn], config.edges)
         return silhouette_terms(alpha, self.given.masks[drawn], config.weights) | shape_terms(
             mesh, self.moulding.topology, config.weights
@@ -209,9 +215,7 @@ def views_of(config: FitSilhouettes) -> tuple[Views, Views | None, Mesh | None]:
     """Views to fit, views to measure by, and the mesh that they were rendered from, where there is one."""
     preset = None if isinstance(config.cameras, Given) else config.cameras
     if config.render is not None:
-        target = to_mesh(load(config.render))
-        if len(target.faces) == 0:
-            raise ValueError(f"fit silhouettes: {config.render} has no surface; give a mesh with faces")
+        target = load_surface(config.render, "fit silhouettes")
         unit = unit_from_target(target)
         moved = to_mesh(transform(target, unit))
         count = UNSEEN.views if config.unseen is None else config.unseen

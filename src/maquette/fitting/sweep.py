@@ -26,7 +26,7 @@ from maquette.fitting.large_steps import roughened
 from maquette.fitting.loop import Objective, generator_at
 from maquette.fitting.measure import measure
 from maquette.fitting.mesh import MeshWeights, goal_of, mesh_terms
-from maquette.fitting.moulding import Fixed, Moulding, begun
+from maquette.fitting.moulding import Fixed, Moulding, begun, has_left
 from maquette.fitting.optimizers import Adam, LargeSteps, Optimizer, Sgd, checked
 from maquette.fitting.record import settings_of
 from maquette.fitting.silhouettes import (
@@ -39,9 +39,9 @@ from maquette.fitting.silhouettes import (
     views_of,
 )
 from maquette.fitting.sweep_report import Judged, write_report
+from maquette.fitting.target import load_target
 from maquette.fitting.trials import Curve, Reading, Trial, traced
 from maquette.fitting.views import Fibonacci, Preset
-from maquette.io import load
 from maquette.io.atomic import write_json, write_text
 from maquette.losses import chamfer
 from maquette.shapes import Mesh, sample, transform
@@ -50,8 +50,6 @@ HELD_OUT = 30_000
 """Points of the target, and of the mesh, that the chamfer distance of a curve is measured by."""
 HELD_OUT_SEED = 1_000_003
 """Of the points that no run sees."""
-FAR = 100.0
-"""Half sides of the target; a vertex beyond has nothing to do with it any more."""
 
 
 @dataclass(frozen=True)
@@ -293,8 +291,7 @@ def taken_run(config: FitSweep, run: Run) -> Trial:
         return terms
 
     def quality() -> float:
-        near = bool(problem.moulding.mesh().vertices.abs().max() < FAR)
-        return problem.quality() if near else math.nan
+        return math.nan if has_left(problem.moulding.mesh()) else problem.quality()
 
     curve = traced(objective, problem.moulding.optimizer, config.steps, quality=quality)
     return _trial(run, curve, {} if curve.ended else problem.scores())
@@ -313,7 +310,7 @@ def _shaken(moulding: Moulding, config: FitSweep, run: Run) -> Moulding:
 def space_problem(config: FitSweep, run: Run) -> Problem:
     losses = config.losses
     assert isinstance(losses, InSpace)
-    target = load(run.target)
+    target = load_target(run.target, "fit sweep")
     unit = unit_from_target(target)
     wanted = transform(target, unit)
     goal = goal_of(wanted, losses.weights, seed=run.seed)

@@ -32,10 +32,7 @@ def write_report(out: Path, trials: Sequence[Trial], judged: Judged) -> str:
     rows = rows_of(trials, score=judged.score, better=judged.better, threshold=judged.threshold)
     write_text(out / "table.md", markdown(rows, judged))
     write_text(out / "table.csv", csv_text([asdict(row) for row in rows]))
-    finite = [
-        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(r).items()} for r in rows
-    ]
-    write_json(out / "table.json", {"judged": asdict(judged), "rows": finite})
+    write_json(out / "table.json", {"judged": asdict(judged), "rows": [_finite(asdict(row)) for row in rows]})
     write_text(out / "runs.csv", csv_text([_run_line(trial) for trial in trials]))
     plot(trials, rows, judged, out / "sweep.png")
     lines = [_told(row, judged) for row in best_rows(rows, judged.better)]

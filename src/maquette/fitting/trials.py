@@ -128,13 +128,13 @@ class Row:
     ended: int
     """Runs that ended early; they count as the worst."""
     quality: float
-    """Median of the final quality; infinitely bad where more than half of the runs ended early."""
+    """Median of the final quality; infinitely bad unless more than half of the runs went to their end."""
     best: float
     worst: float
     reached: int
     """Runs that reached the threshold."""
     steps: float | None
-    """Median of the steps to the threshold; None where fewer than half of the runs reached it."""
+    """Median of the steps to the threshold; None unless more than half of the runs reached it."""
     cpu_seconds: float | None
     """Median of the seconds of processors to the threshold, likewise."""
     step_cpu_seconds: float
@@ -174,7 +174,7 @@ def rows_of(trials: Sequence[Trial], *, score: str, better: Better, threshold: f
 
 
 def _middle(values: Sequence[float]) -> float:
-    """The median; of an even number of values that are not all finite, the one that is not."""
+    """The median; infinite where one of the two in the middle is."""
     values = sorted(values)
     low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
     return (low + high) / 2

@@ -18,7 +18,8 @@ from maquette.fitting.frame import unit_from_target
 from maquette.fitting.loop import fit, generator_at
 from maquette.fitting.measure import measure, table
 from maquette.fitting.record import Record, settings_of
-from maquette.io import load, save
+from maquette.fitting.target import load_target
+from maquette.io import save
 from maquette.losses import occupancy_bce
 from maquette.metrics import voxel_iou
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, cells_of_points, to_mesh, transform, voxelize
@@ -56,7 +57,7 @@ class FitVoxels:
 
 
 def fit_voxels(config: FitVoxels) -> None:
-    target = load(config.target)
+    target = load_target(config.target, "fit voxels")
     unit = unit_from_target(target)
     wanted = full_cells(transform(target, unit), config.resolution)
     start = torch.randn(wanted.occupancy.shape, generator=generator_at(config.seed, -1))

@@ -42,7 +42,7 @@ def field_laplacian(values: Float[Tensor, "Z Y X"], spacing: float, *, reach: fl
 
 
 def sign_change(values: Float[Tensor, "Z Y X"], spacing: float) -> Float[Tensor, ""]:
-    """Cross-entropy of each end of the grid's edges that change sign with the sign of the other; their mean.
+    """Cross-entropy of both ends of an edge of the grid with each other's sign; the mean over edges that change sign.
 
     It lets go of surfaces that no other loss holds, such as pieces inside (Munkberg et al. 2022, eq. 2; there the sum).
     Values count in spacings. A field of one sign has 0.

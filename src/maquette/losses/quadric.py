@@ -102,27 +102,32 @@ def quadric_loss(
             f"quadric_loss: points have shape {tuple(points.shape)}, target vertices {tuple(target.vertices.shape)}; "
             "give the same leading axes, or one target for all"
         )
-    _check_frame(points.detach(), target.vertices)
+    if are_apart(points.detach(), target):
+        (ours, middle), (theirs, other) = (_box(cloud.reshape(-1, 3)) for cloud in (points.detach(), target.vertices))
+        raise ValueError(
+            f"quadric_loss: the points' box has diagonal {float(ours):.4g}, the target's {float(theirs):.4g}, "
+            f"their middles are {float((middle - other).norm()):.4g} apart; "
+            "take the quadrics of the target in the frame of the points"
+        )
     vertices = target.vertices.expand(*points.shape[:-2], count, 3)
     offset = matched(points, ops.nearest(vertices, points)[..., 0]) - vertices
     squared = (offset * (target.normals @ offset[..., None])[..., 0]).sum(-1)
     return squared.sum(-1) if reduction == "sum" else squared.mean(-1)
 
 
-def _check_frame(points: Float[Tensor, "*batch N 3"], vertices: Float[Tensor, "*some V 3"]) -> None:
-    """ValueError where points and target are of different size or place by far. Values that are not finite pass."""
-    boxes = [torch.stack([cloud.amin(-2), cloud.amax(-2)], -2) for cloud in (points, vertices)]
-    (low, high), (near, far) = (box.unbind(-2) for box in boxes)
-    ours, theirs = (high - low).norm(dim=-1), (far - near).norm(dim=-1)
-    apart = ((low + high) / 2 - (near + far) / 2).norm(dim=-1)
-    wrong = apart > APART * torch.maximum(ours, theirs)
+def are_apart(points: Float[Tensor, "*batch N 3"], target: Quadrics) -> bool:
+    """Whether some points and the target differ by far in size or place. Values that are not finite do not."""
+    ours, middle = _box(points)
+    theirs, other = _box(target.vertices)
+    wrong = (middle - other).norm(dim=-1) > APART * torch.maximum(ours, theirs)
     if points.shape[-2] > 1:
         wrong = wrong | (ours * APART < theirs)
-    if vertices.shape[-2] > 1:
+    if target.vertices.shape[-2] > 1:
         wrong = wrong | (ours > theirs * APART)
-    if bool(wrong.any()):
-        raise ValueError(
-            f"quadric_loss: the points' box has diagonal {float(ours.reshape(-1)[0]):.4g}, the target's "
-            f"{float(theirs.reshape(-1)[0]):.4g}, their middles are {float(apart.reshape(-1)[0]):.4g} apart; "
-            "take the quadrics of the target in the frame of the points"
-        )
+    return bool(wrong.any())
+
+
+def _box(points: Float[Tensor, "*batch N 3"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
+    """Diagonal and middle of the bounds."""
+    low, high = points.amin(-2), points.amax(-2)
+    return (high - low).norm(dim=-1), (low + high) / 2
