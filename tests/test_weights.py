@@ -8,6 +8,7 @@ import torch
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import SmallEncoder, TrioConfig, load_run
 from maquette.models.mesh import MeshHead
+from maquette.models.occupancy import TriplaneOccupancy
 from maquette.models.outside import load_features
 from maquette.models.points import PointsHead
 from maquette.models.runs import BUNDLED
@@ -32,6 +33,7 @@ def test_the_recipe_bundles_a_run(tmp_path):
         VoxelsHead(hidden=8, channels=8),
         PointsHead(points=50, hidden=8),
         MeshHead(level=1, hidden=8, samples=40),
+        occupancy=TriplaneOccupancy(channels=4, doublings=1, hidden=8),
     )
     train(TrainConfig(out=run, data=data, model=config, steps=2, batch=2, workers=1))
     bundle(run, data, out, known_pictures=10)

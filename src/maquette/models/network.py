@@ -88,7 +88,7 @@ class TrioConfig:
     points: PointsHead = PointsHead()
     mesh: MeshHead = MeshHead()
     voxels_share: float = 0.5
-    """Share of every batch that the voxels learn from: their convolutions cost the most."""
+    """Share of every batch that the voxels learn from: their convolutions cost the most. 0: they do not learn."""
     mesh_share: float = 0.5
     """Share of every batch that the mesh learns from."""
     occupancy: AnyOccupancy | None = None
@@ -272,7 +272,10 @@ class SingleView(nn.Module):
         terms = self.viewpoint_decoder.loss(Features(features.code.detach()) if apart else features, targets)
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():
-            count = max(1, round(len(features) * parts.get(name, 1.0)))
+            share = parts.get(name, 1.0)
+            if share == 0:
+                continue
+            count = max(1, round(len(features) * share))
             part, truth = features[:count], targets.first(count)
             match cast(Decoder, decoder):
                 case GraphMeshDecoder() as seeing:

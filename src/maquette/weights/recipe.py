@@ -1,28 +1,47 @@
-"""The bundled network from nothing: procedural objects, a training, a folder of at most 25 MB.
+"""The bundled network from nothing: procedural objects, three trainings, a folder of at most 25 MB.
 
-Everything is seeded, and both long steps go on where they were stopped.
+Everything is seeded, and all long steps go on where they were stopped.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from maquette.data.augment import Augmentation
 from maquette.data.batches import fixed_batch
+from maquette.data.disturb import PHOTOGRAPHS
 from maquette.data.pack import Pack, pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.metrics import f_score, match
 from maquette.models import SingleView, TrioConfig, load_run, save_model
+from maquette.models.mesh import MeshHead
+from maquette.models.occupancy import Meshing, OccupancyDecoder, TriplaneOccupancy
 from maquette.models.outside import encoded, save_features, training_features
+from maquette.models.points import PointsHead
 from maquette.models.runs import BUNDLED
 from maquette.models.voxels import VoxelsDecoder
 from maquette.shapes import sample, to_mesh
 from maquette.train import TrainConfig, train
 
-LEVELS = tuple(round(0.3 + 0.05 * step, 2) for step in range(10))
-"""Probabilities tried as the surface of predicted voxels."""
+LEVELS = tuple(round(0.3 + 0.05 * step, 2) for step in range(13))
+"""Probabilities tried as the surface of predicted voxels and fields."""
+STUDIO = TrioConfig()
+"""The first training: an encoder and three heads that learn what objects are like, in even light."""
+WILD = TrioConfig(
+    points=PointsHead(distance="plain"),
+    mesh=MeshHead(hidden=256),
+    voxels_share=0.0,
+    mesh_share=0.0,
+    occupancy=TriplaneOccupancy(),
+)
+"""The second: the encoder, the points and a field, under any light. The other heads wait: they cost the most."""
+HEADS = replace(WILD, voxels_share=0.5, mesh_share=0.5)
+"""The third: all heads learn what the encoder, which stays as it is, says of pictures."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +49,14 @@ class Recipe:
     """Make the weights that come with Maquette."""
 
     work: Path = Path("runs/weights")
-    """Folder of the data set (2 GB) and of the training; what is there already is used."""
+    """Folder of the data sets (5 GB) and of the trainings; what is there already is used."""
     out: Path = BUNDLED
     """Folder of the finished weights."""
-    objects: int = 16_000
+    objects: tuple[int, int] = (16_000, 20_000)
+    """In the studio, and under wild conditions."""
     views: int = 6
-    steps: int = 6_800
+    steps: tuple[int, int, int] = (6_800, 5_000, 1_500)
+    """Of the three trainings."""
     batch: int = 64
     device: str = "cpu"
     """A torch device: cpu, cuda."""
@@ -44,22 +65,27 @@ class Recipe:
 
 
 def make_weights(recipe: Recipe) -> None:
-    data, run = recipe.work / "data", recipe.work / "run"
-    prepare_synthetic(
-        PrepareSynthetic(out=data, count=recipe.objects, views=recipe.views, size=96, val=0.02, test=0.03)
-    )
-    train(
-        TrainConfig(
-            out=run,
-            data=data,
-            model=TrioConfig(),
-            steps=recipe.steps,
-            batch=recipe.batch,
-            device=recipe.device,
-            resume=(run / "state.safetensors").is_file(),
+    studio, wild = (
+        PrepareSynthetic(
+            out=recipe.work / name, count=count, views=recipe.views, size=96, val=0.02, test=0.03, conditions=name
         )
+        for name, count in zip(("studio", "wild"), recipe.objects, strict=True)
     )
-    bundle(run, data, recipe.out, recipe.known_pictures)
+    prepare_synthetic(studio)
+    prepare_synthetic(wild)
+    first, second, third = (recipe.work / f"run-{number}" for number in (1, 2, 3))
+    steps, kept = recipe.steps, {"batch": recipe.batch, "device": recipe.device}
+    taught = {"ema": 0.999, "augment": Augmentation(disturbance=PHOTOGRAPHS)}
+    trainings = (
+        TrainConfig(out=first, data=studio.out, model=STUDIO, steps=steps[0], **kept),
+        TrainConfig(out=second, data=wild.out, model=WILD, start=first, steps=steps[1], lr=5e-4, **kept, **taught),
+        TrainConfig(
+            out=third, data=wild.out, model=HEADS, start=second, learn="decoders", steps=steps[2], **kept, **taught
+        ),
+    )
+    for config in trainings:
+        train(replace(config, resume=(config.out / "state.safetensors").is_file()))
+    bundle(third, wild.out, recipe.out, recipe.known_pictures)
 
 
 def bundle(run: Path, data: Path, out: Path, known_pictures: int) -> None:
@@ -78,38 +104,50 @@ def bundle(run: Path, data: Path, out: Path, known_pictures: int) -> None:
         categories=categories,
     )
     settings = {name: value for name, value in trained.settings.items() if name != "model"}
-    settings["voxels_level"] = calibrate_voxels(trained.model, held_out)
+    settings["levels"] = {
+        name: calibrate(trained.model, name, held_out)
+        for name in ("voxels", "occupancy")
+        if name in trained.model.representations
+    }
     # The folders of the machine that trained say nothing to anybody else.
     settings["train"] = {
-        name: value for name, value in settings["train"].items() if name not in ("out", "data", "resume")
+        name: value for name, value in settings["train"].items() if name not in ("out", "data", "start", "resume")
     }
     save_model(trained.model, out, json.loads(json.dumps(settings)), half=True)
     save_features(known, out)
 
 
 @torch.no_grad()
-def calibrate_voxels(model: SingleView, held_out: Pack, views: int = 160) -> float:
-    """Shift the voxels' logits so that 0.5 is the level whose surface has the best F@0.05 on held-out objects.
+def calibrate(model: SingleView, name: str, held_out: Pack, views: int = 120) -> float:
+    """Shift the logits of 'voxels' or 'occupancy' so that 0.5 is the level whose surface has the best F@0.05 on
+    held-out objects. Returns the level of the probabilities before the shift.
 
-    The cross-entropy knows nothing of surfaces, and cells that a surface merely touches count as full, so its own 0.5
-    lies a little outside. Returns the level of the probabilities before the shift.
+    The cross-entropy knows nothing of surfaces. Cells that a surface merely touches count as full, and of the places
+    that a field is taught more are inside than in space, so that their own 0.5 lies outside.
     """
-    chosen = _spread(held_out, views)
-    objects = np.searchsorted(held_out.first_view, chosen, side="right") - 1
-    predicted = model.shapes(model.encode(fixed_batch(held_out, chosen)[0]), "voxels")
+    decoder = model.decoders[name]
+    assert isinstance(decoder, VoxelsDecoder | OccupancyDecoder)
     score = dict.fromkeys(LEVELS, 0.0)
-    for voxels, place in zip(predicted, objects, strict=True):
-        truth = torch.from_numpy(held_out.points[place].astype(np.float32))
+    for view in _spread(held_out, views):
+        features = model.encode(fixed_batch(held_out, np.array([view]))[0])
+        truth = _points_of(held_out, view)
         for level in LEVELS:
-            surface = to_mesh(voxels, level=level)
+            if isinstance(decoder, OccupancyDecoder):
+                surface = decoder.meshes(features, Meshing(resolution=32, level=level))[0]
+            else:
+                surface = to_mesh(decoder.shapes(features)[0], level=level)
             if len(surface.faces):
                 drawn = sample(surface, len(truth), generator=torch.Generator().manual_seed(0)).points
                 score[level] += float(f_score(match(drawn, truth), [0.05]).f[0])
     best = max(LEVELS, key=lambda level: score[level])
-    decoder = model.decoders["voxels"]
-    assert isinstance(decoder, VoxelsDecoder)
     decoder.shift_level(best)
     return best
+
+
+def _points_of(data: Pack, view: int) -> Float[Tensor, "N 3"]:
+    """Of the object that a view shows."""
+    place = np.searchsorted(data.first_view, view, side="right") - 1
+    return torch.from_numpy(data.points[place].astype(np.float32))
 
 
 def _spread(data: Pack, count: int) -> np.ndarray:
