@@ -28,6 +28,7 @@ from torch import Tensor
 
 from maquette.alignment import aligned_camera
 from maquette.camera import Camera
+from maquette.data.augment import Frame
 from maquette.data.crop import Crop, crop_to_mask
 from maquette.fitting.outline import Outlined, fit_outline
 from maquette.io import read_picture, save, save_video, write_json, write_picture
@@ -62,7 +63,11 @@ RECORD = "reconstruction.json"
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What one picture gave. The solid is in the frame of learning: y up, front +z, about 1 in diagonal."""
+    """What one picture gave. The solid is in the frame of learning: y up, front +z, about 1 in diagonal.
+
+    Of a run that learnt in the viewer's frame it is as the picture shows it: +z points to the camera, y up in the
+    picture. Nothing turns it back: such a network does not know the object's own front.
+    """
 
     shape: Mesh | PointCloud
     """Coloured from the picture: the mesh (of a predicted mesh, of voxels or of a field) or the points."""
@@ -75,13 +80,16 @@ class Reconstruction:
     camera: Camera
     """Lays the shape over the crop."""
     viewpoint: tuple[float, float, float]
-    """Predicted azimuth and elevation in radians, distance in object diagonals."""
+    """Predicted azimuth and elevation in radians, distance in object diagonals. Both angles are 0 in the viewer's
+    frame."""
     mask: Mask
     crop: Crop
     novelty: Novelty | None
     """Distance to the training pictures; None where the run does not hold their features."""
     outlined: Outlined | None = None
     """What refining has changed, where it was asked for."""
+    frame: Frame = "object"
+    """Of the solid."""
 
     @property
     def mesh(self) -> Mesh:
@@ -114,6 +122,11 @@ def reconstruct(
 
 def chosen(run: Run, representation: Representation | None) -> Representation:
     """The representation asked for; unless told a field, or `REPRESENTATION`, or the first that the run has."""
+    if run.model.reads_codes:
+        raise ValueError(
+            f"reconstruct: the run {run.folder} reads codes that another network made of pictures (encoder:codes), "
+            "which a picture alone does not give; choose a run that reads pictures"
+        )
     held = run.model.representations
     if representation is None:
         preferred: tuple[Representation, ...] = ("occupancy", REPRESENTATION, *get_args(Representation))
@@ -142,19 +155,25 @@ def _reconstruct(
         predicted = run.model.shapes_from_both(features, mirrored, representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
+    if run.frame == "viewer":
+        viewpoint = (0.0, 0.0, viewpoint[2])
     novelty = None if known is None else distance_to_training(features.code, known)[0]
 
     if isinstance(predicted, PointCloud):
         camera = aligned_camera(predicted.points, viewpoint, _box(crop), size=(CROP, CROP))
         shape = textured_points(predicted, camera, crop.rgba)
-        return Reconstruction(shape, None, representation, predicted, camera, viewpoint, mask, crop, novelty)
+        return Reconstruction(
+            shape, None, representation, predicted, camera, viewpoint, mask, crop, novelty, frame=run.frame
+        )
     surface = predicted if isinstance(predicted, Mesh) else solid_surface(predicted)
     camera = aligned_camera(surface.vertices, viewpoint, _box(crop), size=(CROP, CROP))
     outlined = fit_outline(surface, camera, crop.rgba[..., 3] > 0.5, steps=refine) if refine else None
     if outlined is not None:
         surface, camera = outlined.mesh, outlined.camera
     shape = textured(subdivided(surface, VERTICES), camera, crop.rgba)
-    return Reconstruction(shape, surface, representation, predicted, camera, viewpoint, mask, crop, novelty, outlined)
+    return Reconstruction(
+        shape, surface, representation, predicted, camera, viewpoint, mask, crop, novelty, outlined, run.frame
+    )
 
 
 def _box(crop: Crop) -> tuple[float, float, float, float]:
@@ -339,7 +358,8 @@ def _write_one(
     degrees = (math.degrees(azimuth), math.degrees(elevation))
     numbers = {
         "solid": f"{result.representation}: {size}",
-        "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away",
+        "seen from": f"azimuth {degrees[0]:.0f}°, elevation {degrees[1]:.0f}°, {distance:.1f} diagonals away"
+        + (": the network predicts in the viewer's frame" if result.frame == "viewer" else ""),
         "silhouettes": f"agree to {agreement:.0%} (intersection over union)" + refined_from(result.outlined),
         "foreground": foreground_in_words(result.mask),
         "time": f"{seconds:.1f} s",
@@ -372,6 +392,7 @@ def _write_one(
         "azimuth_deg": degrees[0],
         "elevation_deg": degrees[1],
         "distance_diagonals": distance,
+        "frame": result.frame,
         "silhouette_iou": agreement,
         "silhouette_iou_before_refining": None if result.outlined is None else result.outlined.before,
         "mask": result.mask.source,

@@ -15,12 +15,15 @@ from torch import Tensor
 from maquette.data.disturb import Disturbance, disturbed
 from maquette.transforms import rotation_about
 
+Frame = Literal["object", "viewer"]
+"""Truth as its front declares it, or turned so that the camera looks at it from azimuth 0, elevation 0."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """Variations of the pictures that are learnt from, and the frame of what is learnt."""
 
-    frame: Literal["object", "viewer"] = "object"
+    frame: Frame = "object"
     """Truth as its front declares it, or turned so that the camera looks at it from azimuth 0, elevation 0."""
     mirror: float = 0.5
     """Share of the objects that are mirrored left to right, picture and truth together."""

@@ -16,7 +16,7 @@ import torch
 import tyro
 
 from maquette.console import bar
-from maquette.data.dataset import Dataset, open_dataset
+from maquette.data.dataset import Dataset, HasCodes, open_dataset
 from maquette.data.entries import UNLABELLED, Entry, counts, of_split, splits
 from maquette.data.pack import Pack, pack
 from maquette.evaluate.baselines import (
@@ -104,7 +104,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     dataset = open_dataset(data)
     requested = objects_to_measure(dataset, config)
     entries = spread(requested, config.limit)
-    check_fit(protocol, dataset, entries[0])
+    check_fit(protocol, dataset, run, entries[0])
     out = run.folder / evaluation_folder(protocol.name) if config.out is None else config.out
     training_data = data_of_training(run, config.train_data)
 
@@ -116,8 +116,8 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             task = progress.add_task(name, total=total, note=note)
             return lambda done: progress.update(task, advance=done)
 
-        seen = look(model, dataset, entries, phase("looking", len(entries), "pictures"))
-        training, missing = open_training(training_data, model.picture_size, phase)
+        seen = look(model, dataset, entries, phase("looking", len(entries), "pictures"), frame=run.frame)
+        training, missing = open_training(training_data, model.picture_size, phase, codes=model.reads_codes)
         if training is None or training_data is None:
             means, missing = known_mean_shapes(run, out, missing)
             answers = Answers(means)
@@ -128,7 +128,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             retrieved = retrieve(model, training, seen.codes, seen.thumbnails, advance)
             truths = torch.stack([oracle_points(dataset.truth(entry).points) for entry in entries])
             best = oracle(truths, training, phase("oracle", len(entries)))
-            answers = Answers(means, open_dataset(training_data), training.entries, retrieved, best)
+            answers = Answers(means, open_dataset(training_data), training, retrieved, best)
         advance, times = phase("scoring", len(entries)), Times()
         rows = tuple(score_objects(model, dataset, entries, seen, answers, protocol, config.seed, advance, times))
 
@@ -151,7 +151,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     write_evaluation(evaluation, out)
     written = ["scores.json", "scores.csv"] + ["fscore.png"] * (len(protocol.thresholds) > 1)
     if config.pictures:
-        studio = Studio(model, dataset, entries, seen.images)
+        studio = Studio(model, dataset, entries, seen)
         write_pictures(out / "pictures", [studio.shown(entry) for entry in spread(entries, config.pictures)])
         chosen = picks(rows, evaluation.network(), protocol.headline, protocol.higher_is_better)
         answered = [studio.answered(pick) for pick in chosen]
@@ -167,18 +167,23 @@ def evaluation_folder(protocol: str) -> str:
     return "evaluation" if protocol == "maquette" else f"evaluation-{protocol}"
 
 
-def check_fit(protocol: Protocol, dataset: Dataset, entry: Entry) -> None:
-    """Refuse a protocol that means something else on this data, before anything is computed."""
-    viewer = "viewer" in dataset.frame
-    if protocol.viewer_centred and not viewer:
+def check_fit(protocol: Protocol, dataset: Dataset, run: Run, entry: Entry) -> None:
+    """Refuse what this run cannot be given, and a protocol that means something else for it, before any work."""
+    if run.model.reads_codes and not isinstance(dataset, HasCodes):
+        raise ValueError(
+            f"evaluate: {run.folder} reads codes of pictures that another network made (feats.npy), and "
+            f"{dataset.name} holds none; give the --data that it was trained on, or a run that reads pictures"
+        )
+    if protocol.viewer_centred and run.frame != "viewer":
         raise ValueError(
             f"evaluate: protocol {protocol.name} is defined in the viewer's frame, where a network must find the pose; "
-            f"{dataset.name} is in the frame of the object ({dataset.frame}); choose another --protocol"
+            f"{run.folder} predicts in the frame of the object; train with --augment.frame viewer, or choose another "
+            "--protocol"
         )
     points = torch.from_numpy(dataset.truth(entry).points)
     diagonal = float((points.amax(0) - points.amin(0)).norm())
-    # Points need not reach the corners of the box; a turned object has another box.
-    if protocol.needs_unit_diagonal and not viewer and not 0.9 < diagonal < 1.1:
+    # Points need not reach the corners of the box.
+    if protocol.needs_unit_diagonal and not 0.9 < diagonal < 1.1:
         raise ValueError(
             f"evaluate: protocol {protocol.name} is in units in which the diagonal of an object is 1; that of "
             f"{entry.id} in {dataset.name} is {diagonal:.3g}; prepare the data again, or choose a protocol with a size "
@@ -233,7 +238,7 @@ def spread(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
     return tuple(entries[i * len(entries) // count] for i in range(count))
 
 
-def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, list[str]]:
+def open_training(data: Path | None, size: int, phase, *, codes: bool = False) -> tuple[Pack | None, list[str]]:
     """The objects that were trained on, packed, or None and why they are not there."""
     if data is None:
         return None, ["the run does not say what it was trained on; give --train-data"]
@@ -247,7 +252,7 @@ def open_training(data: Path | None, size: int, phase) -> tuple[Pack | None, lis
         advance(done - told)
         told = done
 
-    return pack(data, training_split(data), size, progress=report), []
+    return pack(data, training_split(data), size, codes=codes, progress=report), []
 
 
 def known_mean_shapes(run: Run, out: Path, missing: list[str]) -> tuple[dict[str, MeanShape], list[str]]:
@@ -264,6 +269,7 @@ def facts_of_run(run: Run) -> dict[str, object]:
     return {
         "folder": str(run.folder),
         "model": model.get("type"),
+        "frame": run.frame,
         "representations": list(run.model.representations),
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "step": run.settings.get("step"),

@@ -135,10 +135,10 @@ def thumbnails(pictures: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B D"]:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """The training object whose view is nearest, for each picture and by each feature."""
+    """The training view that is nearest, for each picture and by each feature: its place in the pack."""
 
     encoder: Int[Tensor, " Q"]
-    """By the cosine of the trained encoder's features."""
+    """By the cosine of the trained encoder's features, or of the codes that the data holds in their place."""
     thumbnail: Int[Tensor, " Q"]
     """By the Euclidean distance of `thumbnails`."""
 
@@ -167,7 +167,10 @@ def retrieve(
     for start in range(0, len(training.views), batch):
         views = torch.from_numpy(np.array(training.views[start : start + batch]))
         pictures = views.to(device).permute(0, 3, 1, 2) / 255
-        cosine = wanted @ torch.nn.functional.normalize(model.encode(pictures).code, dim=1).T
+        given = (
+            pictures if training.codes is None else torch.from_numpy(np.array(training.codes[start : start + batch]))
+        )
+        cosine = wanted @ torch.nn.functional.normalize(model.encode(given.to(device)).code, dim=1).T
         nearness = -torch.cdist(small, thumbnails(pictures), compute_mode="donot_use_mm_for_euclid_dist")
         for row, likeness in enumerate((cosine, nearness)):
             value, index = likeness.max(1)
@@ -175,8 +178,7 @@ def retrieve(
             best[row] = torch.where(better, value, best[row])
             view[row] = torch.where(better, index + start, view[row])
         advance(len(pictures))
-    objects = np.searchsorted(training.first_view, view.cpu().numpy(), side="right") - 1
-    return Retrieved(torch.from_numpy(objects[0]), torch.from_numpy(objects[1]))
+    return Retrieved(*view.cpu())
 
 
 # -------------------------------------------------------------------------------------------------------------- oracle

@@ -46,12 +46,19 @@ WORDS = {
 """What each method is."""
 
 
+TURNED = {"mean_shape": "the true camera", "oracle": "the true camera"} | dict.fromkeys(
+    ("retrieval_encoder", "retrieval_thumbnail"), "the camera of the view that was found"
+)
+"""What turns a baseline's answer where a network predicts in the frame of the viewer."""
+
+
 def label(method: str) -> str:
     return LABELS.get(method, method)
 
 
-def words(method: str) -> str:
-    return WORDS.get(method, f"the network's {method}")
+def words(method: str, frame: str = "object") -> str:
+    told = WORDS.get(method, f"the network's {method}")
+    return f"{told}; turned by {TURNED[method]}" if frame == "viewer" and method in TURNED else told
 
 
 def objects_in_words(data: dict) -> str:

@@ -100,9 +100,6 @@ def scores_table(evaluation: Evaluation) -> str:
             best = method in network and value is not None and value == best_of(name)(ours)
             below = _below(evaluation, method, name, column)
             cells.append(html.Cell(column.cell(value), below, "best" if best else ""))
-            cells.append(
-                html.Cell(column.cell(value), _below(evaluation, method, name, column), "best" if best else "")
-            )
         failures = evaluation.summary(method).failures
         cells.append(html.Cell(str(failures) if failures else ""))
         kind = "rule" if method == "mean_shape" else "aside" if is_aside(evaluation, method) else ""

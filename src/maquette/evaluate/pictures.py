@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from maquette.camera import Camera, orbit
-from maquette.data.dataset import Dataset, View
+from maquette.data.dataset import Dataset
 from maquette.data.entries import Entry
-from maquette.evaluate.scoring import Row, Times, fixed_view, predict, target_of
+from maquette.evaluate.scoring import Row, Seen, Times, fixed_view, predict, target_of, truth_seen
 from maquette.io.atomic import write_bytes, write_json
 from maquette.metrics import failure_of
 from maquette.models import SingleView
@@ -34,9 +34,9 @@ UNKNOWN = (math.radians(35), math.radians(20))
 """Azimuth and elevation where the data does not know the camera."""
 
 
-def camera_like(view: View, side: int = SIDE) -> Camera:
+def camera_like(viewpoint: tuple[float, float], side: int = SIDE) -> Camera:
     """From where the picture was taken, at a distance that shows all of the frame of learning."""
-    azimuth, elevation = (view.azimuth, view.elevation) if math.isfinite(view.azimuth) else UNKNOWN
+    azimuth, elevation = viewpoint if math.isfinite(viewpoint[0]) else UNKNOWN
     return orbit(azimuth, elevation, torch.tensor(1.9), focal=1.55 * side, size=(side, side))
 
 
@@ -153,35 +153,34 @@ class Studio:
     model: SingleView
     dataset: Dataset
     entries: Sequence[Entry]
-    images: UInt8[Tensor, "Q 4 S S"]
-    """The pictures that the network saw, one an entry."""
+    seen: Seen
+    """Of the entries."""
 
     def shown(self, entry: Entry) -> Shown:
         """An object in every representation."""
-        camera = self._camera(entry)
-        drawn = {"input": self._input(entry), "truth": self._truth(entry, camera)}
-        drawn |= {name: portrait(shape, camera) for name, shape in self._answers(entry).items()}
+        at = self.entries.index(entry)
+        camera = self._camera(at)
+        drawn = {"input": self._input(at), "truth": self._truth(at, camera)}
+        drawn |= {name: portrait(shape, camera) for name, shape in self._answers(at).items()}
         return Shown(entry.id, entry.category, fixed_view(entry), drawn)
 
     def answered(self, pick: Pick) -> Answered:
-        entry, camera = pick.row.entry, self._camera(pick.row.entry)
-        answer = portrait(self._answers(entry)[pick.method], camera)
-        return Answered(pick, self._input(entry), self._truth(entry, camera), answer)
+        at = self.entries.index(pick.row.entry)
+        camera = self._camera(at)
+        answer = portrait(self._answers(at)[pick.method], camera)
+        return Answered(pick, self._input(at), self._truth(at, camera), answer)
 
-    def _camera(self, entry: Entry) -> Camera:
-        return camera_like(self.dataset.view(entry, fixed_view(entry)))
+    def _camera(self, at: int) -> Camera:
+        return camera_like(self.seen.viewpoint(at))
 
-    def _image(self, entry: Entry) -> UInt8[Tensor, "4 S S"]:
-        return self.images[self.entries.index(entry)]
+    def _input(self, at: int) -> Float[Tensor, "T T 3"]:
+        return input_picture(self.seen.images[at])
 
-    def _input(self, entry: Entry) -> Float[Tensor, "T T 3"]:
-        return input_picture(self._image(entry))
-
-    def _truth(self, entry: Entry, camera: Camera) -> Float[Tensor, "S S 3"]:
-        target = target_of(self.dataset.truth(entry))
+    def _truth(self, at: int, camera: Camera) -> Float[Tensor, "S S 3"]:
+        turn = None if self.seen.turns is None else self.seen.turns[at]
+        target = target_of(truth_seen(self.dataset, self.entries[at], turn))
         return portrait(PointCloud(target.points, normals=target.normals), camera, STONE)
 
-    def _answers(self, entry: Entry) -> dict[str, Shape]:
-        device = next(self.model.parameters()).device
-        found = predict(self.model, self._image(entry)[None].to(device) / 255, Times())
+    def _answers(self, at: int) -> dict[str, Shape]:
+        found = predict(self.model, self.seen.given(slice(at, at + 1)), Times())
         return {name: shapes[0] for name, shapes in found.items()}

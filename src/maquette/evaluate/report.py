@@ -47,7 +47,7 @@ def as_json(evaluation: Evaluation) -> dict:
         versus = evaluation.against(name, retrieval) if retrieval and name in evaluation.representations else None
         methods[name] = {
             "kind": "network" if name in evaluation.representations else "baseline",
-            "what": words(name),
+            "what": words(name, evaluation.facts["run"]["frame"]),
             **asdict(summary),
             "intervals": intervals,
             "against_retrieval": versus and asdict(versus),

@@ -145,6 +145,13 @@ def check_comparable(measured: Sequence[Measured]) -> None:
                 f"compare: {first.run} was measured by protocol {mine[0]} with {mine[1]:,} points, {other.run} by "
                 f"{theirs[0]} with {theirs[1]:,}; {again}"
             )
+        frames = [m.scores["run"].get("frame", "object") for m in (first, other)]
+        if frames[0] != frames[1] and not first.protocol.needs_unit_diagonal:
+            raise ValueError(
+                f"compare: {first.run} predicts in the frame of the {frames[0]}, {other.run} in that of the "
+                f"{frames[1]}, and the unit of protocol {mine[0]} follows from the box, which turns; choose "
+                "evaluations by a protocol as the default one"
+            )
         ours, others = first.objects(), other.objects()
         if ours != others:
             alike = sum(others.get(id) == view for id, view in ours.items())

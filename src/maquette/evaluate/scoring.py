@@ -11,9 +11,12 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from maquette.data.augment import Frame
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import Dataset, Entry, Truth
+from maquette.data.dataset import Dataset, Entry, HasCodes, Truth
+from maquette.data.pack import Pack
 from maquette.evaluate.baselines import MeanShape, Retrieved, thumbnails
+from maquette.evaluate.viewer import turn_of, turned_cells, turned_surface, turned_truth
 from maquette.metrics import Protocol, Scores, Target, ceiling, iou_of_cells, no_scores, score
 from maquette.models import SingleView
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample, to_mesh
@@ -51,29 +54,65 @@ class Seen:
     thumbnails: Float[Tensor, "Q E"]
     shown: tuple[bool, ...]
     """False where the picture shows nothing."""
+    viewpoints: tuple[tuple[float, float], ...]
+    """Azimuth and elevation of each object's camera, radians; NaN where the data does not know them."""
+    turns: Float[Tensor, "Q 3 3"] | None
+    """From each object's frame to that of its viewer; None where the network predicts in the object's."""
+    reads_codes: bool = False
+    """Whether the network was given `codes`, which the data holds, in the place of pictures."""
+
+    def given(self, chosen: slice) -> Float[Tensor, "B *rest"]:
+        """What the network is given of some of the objects, on its device."""
+        return self.codes[chosen] if self.reads_codes else self.images[chosen].to(self.codes.device) / 255
+
+    def viewpoint(self, at: int) -> tuple[float, float]:
+        """From where the camera looks in the frame that the network predicts in."""
+        return self.viewpoints[at] if self.turns is None else (0.0, 0.0)
 
 
 @torch.no_grad()
 def look(
-    model: SingleView, dataset: Dataset, entries: Sequence[Entry], advance: Callable[[int], object], *, batch: int = 64
+    model: SingleView,
+    dataset: Dataset,
+    entries: Sequence[Entry],
+    advance: Callable[[int], object],
+    *,
+    frame: Frame = "object",
+    batch: int = 64,
 ) -> Seen:
-    """The fixed views, cropped as in training, and their codes. A picture without an object goes in empty."""
+    """The fixed views, cropped as in training, and their codes. A picture without an object goes in empty.
+
+    A network that reads codes is given those of the data. `frame` is the one that the network predicts in.
+    """
     size, device = model.picture_size, next(model.parameters()).device
-    seen, codes, small, shown = [], [], [], []
+    seen, codes, small, shown, viewpoints, turns = [], [], [], [], [], []
     for start in range(0, len(entries), batch):
-        pictures = []
+        pictures, given = [], []
         for entry in entries[start : start + batch]:
-            rgba = torch.from_numpy(dataset.view(entry, fixed_view(entry)).rgba.astype(np.float32) / 255)
+            k = fixed_view(entry)
+            view = dataset.view(entry, k)
+            viewpoints.append((view.azimuth, view.elevation))
+            if frame == "viewer":
+                whose = f"view {k} of {entry.id} in {dataset.name}"
+                turns.append(turn_of(view.azimuth, view.elevation, whose))
+            if model.reads_codes:
+                assert isinstance(dataset, HasCodes)
+                given.append(torch.from_numpy(dataset.codes(entry)[k]))
+            rgba = torch.from_numpy(view.rgba.astype(np.float32) / 255)
             shown.append(bool((rgba[..., 3] > 0.5).any()))
             cropped = crop_to_mask(rgba, size).rgba if shown[-1] else torch.zeros(size, size, 4)
             # Training pictures are kept in 8 bits after the crop, so these pass through 8 bits.
             pictures.append((cropped * 255 + 0.5).to(torch.uint8))
         seen.append(torch.stack(pictures).permute(0, 3, 1, 2))
         images = seen[-1].to(device) / 255
-        codes.append(model.encode(images).code)
+        codes.append(model.encode(torch.stack(given).to(device) if given else images).code)
         small.append(thumbnails(images))
         advance(len(pictures))
-    return Seen(torch.cat(seen), torch.cat(codes), torch.cat(small), tuple(shown))
+    rotations = torch.stack(turns) if turns else None
+    return Seen(
+        torch.cat(seen), torch.cat(codes), torch.cat(small), tuple(shown), tuple(viewpoints), rotations,
+        model.reads_codes,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,8 +122,8 @@ class Answers:
     means: dict[str, MeanShape]
     dataset: Dataset | None = None
     """The training set, to read the answers from."""
-    training: Sequence[Entry] = ()
-    """Its objects, which the indices below count."""
+    training: Pack | None = None
+    """Its objects and views, which the indices below count."""
     retrieved: Retrieved | None = None
     oracle: Int[Tensor, " Q"] | None = None
 
@@ -120,10 +159,10 @@ Times = dict[str, list[float]]
 
 
 @torch.no_grad()
-def predict(model: SingleView, images: Float[Tensor, "B 4 S S"], times: Times) -> dict[str, list[Shape]]:
-    """Every representation of each picture, on the CPU."""
+def predict(model: SingleView, images: Float[Tensor, "B *rest"], times: Times) -> dict[str, list[Shape]]:
+    """Every representation of each picture, or of each code in the place of one, on the CPU."""
     device = next(model.parameters()).device
-    with timed(times, "encode", 2 * len(images), device):
+    with timed(times, "encode", (1 if model.reads_codes else 2) * len(images), device):
         both = model.encode_both(images)
     predicted: dict[str, list[Shape]] = {}
     for name in model.representations:
@@ -160,10 +199,10 @@ def score_objects(
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
-        images = seen.images[start : start + 32].to(seen.codes.device) / 255
-        predicted = predict(model, images, times)
+        predicted = predict(model, seen.given(slice(start, start + 32)), times)
         for at, entry in enumerate(entries[start : start + 32], start):
-            target = target_of(dataset.truth(entry))
+            turn = None if seen.turns is None else seen.turns[at]
+            target = target_of(truth_seen(dataset, entry, turn))
             shown = seen.shown[at]
             for name, shapes in predicted.items():
                 shape = shapes[at - start]
@@ -183,21 +222,46 @@ def score_objects(
                 yield Row(entry, "ceiling_voxels", score(protocol, voxels, surface_only, generator=generator))
             if entry.category in answers.means:
                 mean = answers.means[entry.category]
-                answer = Answer(surfaces[entry.category], mean.occupancy > mean.level)
+                answer = turned(Answer(surfaces[entry.category], mean.occupancy > mean.level), turn)
                 yield answer_row(entry, "mean_shape", answer, target, protocol, seed)
             if answers.retrieved is not None:
-                for name, index in answers.retrieved.by_feature().items():
-                    answer = training_object(answers, int(index[at])) if shown else None
+                for name, view in answers.retrieved.by_feature().items():
+                    answer = training_view(answers, int(view[at]), in_its_frame=turn is not None) if shown else None
                     yield answer_row(entry, name, answer, target, protocol, seed)
             if answers.oracle is not None:
-                answer = training_object(answers, int(answers.oracle[at]))
+                answer = turned(training_object(answers, int(answers.oracle[at])), turn)
                 yield answer_row(entry, "oracle", answer, target, protocol, seed)
             advance(1)
 
 
+def truth_seen(dataset: Dataset, entry: Entry, turn: Float[Tensor, "3 3"] | None) -> Truth:
+    """An object's truth in the frame that the network predicts in."""
+    truth = dataset.truth(entry)
+    return truth if turn is None else turned_truth(truth, turn)
+
+
+def turned(answer: Answer, turn: Float[Tensor, "3 3"] | None) -> Answer:
+    if turn is None:
+        return answer
+    assert isinstance(answer.surface, Mesh | PointCloud)
+    cells = None if answer.cells is None else turned_cells(answer.cells, turn)
+    return replace(answer, surface=turned_surface(answer.surface, turn), cells=cells)
+
+
+def training_view(answers: Answers, view: int, *, in_its_frame: bool) -> Answer:
+    """The object of a training view, as that view's camera sees it if that is asked for."""
+    training = answers.training
+    assert training is not None
+    answer = training_object(answers, int(np.searchsorted(training.first_view, view, side="right")) - 1)
+    if not in_its_frame:
+        return answer
+    azimuth, elevation = training.cameras[view, :2].tolist()
+    return turned(answer, turn_of(azimuth, elevation, f"a training view of {answer.name}"))
+
+
 def training_object(answers: Answers, index: int) -> Answer:
-    assert answers.dataset is not None
-    entry = answers.training[index]
+    assert answers.dataset is not None and answers.training is not None
+    entry = answers.training.entries[index]
     target = target_of(answers.dataset.truth(entry))
     return Answer(PointCloud(target.points, normals=target.normals), target.voxels, entry.id)
 

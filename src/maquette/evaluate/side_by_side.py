@@ -160,6 +160,10 @@ def _notes(comparison: Comparison) -> list[str]:
     trained = {run.name: run.scores["training_data"]["path"] for run in comparison.runs}
     if len(set(trained.values())) > 1:
         lines.append("the runs were trained on different data: " + "; ".join(f"{k}: {v}" for k, v in trained.items()))
+    frames = {run.name: run.scores["run"].get("frame", "object") for run in comparison.runs}
+    if "viewer" in frames.values():
+        told = "; ".join(f"{name}: that of the {frame}" for name, frame in frames.items())
+        lines.append(f"frames that the networks predict in, which are different tasks: {told}")
     lines.append(f"mean shape, retrieval, oracle and ceiling are those of {first.name}'s evaluation")
     return lines
 

@@ -151,12 +151,22 @@ def category_table(evaluation: Evaluation):
 def remarks(evaluation: Evaluation) -> list[str]:
     """What a reader must know about the numbers."""
     return [
+        *_of_frame(evaluation),
         *_of_medians(evaluation),
         *_of_counts(evaluation),
         *_of_points(evaluation),
         *evaluation.protocol.notes,
         *_of_time(evaluation),
         *(f"missing: {line}" for line in evaluation.facts["missing"]),
+    ]
+
+
+def _of_frame(evaluation: Evaluation) -> list[str]:
+    if evaluation.facts["run"]["frame"] == "object":
+        return []
+    return [
+        "in the viewer's frame: the truth is turned so that its camera looks from azimuth 0, elevation 0; mean shape "
+        "and oracle are turned by that camera, which they are told, retrieval by the camera of the view it found"
     ]
 
 

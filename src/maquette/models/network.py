@@ -11,7 +11,14 @@ from maquette.data.targets import Targets
 from maquette.models.atlas import AtlasDecoder, AtlasHead
 from maquette.models.choices import AnyEncoder, AnyMesh, AnyOccupancy, AnyPoints, AnyVoxels
 from maquette.models.deconvolution import DeconvolutionDecoder, DeconvolutionVoxels, Pix2VoxVoxels
-from maquette.models.encoders import EncoderConfig, SmallEncoder, build_encoder, feature_length, map_channels
+from maquette.models.encoders import (
+    EncoderConfig,
+    PrecomputedCodes,
+    SmallEncoder,
+    build_encoder,
+    feature_length,
+    map_channels,
+)
 from maquette.models.features import Features
 from maquette.models.folding_points import FoldingDecoder, FoldingPoints
 from maquette.models.graph_mesh import GraphMeshDecoder, GraphMeshHead
@@ -213,6 +220,11 @@ class SingleView(nn.Module):
     @property
     def picture_size(self) -> int:
         return self.config.encoder.picture_size
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether it takes codes that the data holds in the place of pictures."""
+        return isinstance(self.config.encoder, PrecomputedCodes)
 
     @property
     def representations(self) -> tuple[str, ...]:

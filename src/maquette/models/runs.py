@@ -1,11 +1,14 @@
 """Runs on disk: config.json says what the network is, model.safetensors holds its numbers. Nothing is pickled."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from maquette.data.augment import Frame
 from maquette.io.atomic import atomic_path, write_json
 from maquette.models.encoders import without_weights
 from maquette.models.network import ModelConfig, SingleView, build, heads
@@ -23,6 +26,12 @@ class Run:
     folder: Path
     settings: dict
     """The whole of config.json: model, data, steps, seed."""
+
+    @property
+    def frame(self) -> Frame:
+        """Of what it predicts: the object's, or that of a viewer who looks from azimuth 0, elevation 0."""
+        augment = self.settings.get("train", {}).get("augment", {})
+        return "viewer" if augment.get("frame") == "viewer" else "object"
 
 
 def save_model(model: SingleView, folder: Path, settings: dict, *, half: bool = False) -> None:
@@ -61,20 +70,46 @@ def load_run(folder: Path | None = None) -> Run:
     except SafetensorError as error:
         raise OSError(f"{weights_path}: not a safetensors file: {_line(error)}") from error
     wanted = model.state_dict()
-    wrong = [
-        name
-        for name in sorted(wanted.keys() | tensors.keys())
-        if name not in wanted or name not in tensors or wanted[name].shape != tensors[name].shape
-    ]
-    if wrong:
+    differs = misfit(wanted, tensors)
+    if differs:
         raise OSError(
-            f"{weights_path}: weights of {held}, but {config_path.name} says {architecture(config)}; "
-            f"{len(wrong)} tensors do not fit, first {wrong[0]!r}"
+            f"{weights_path}: weights of {held}, but {config_path.name} says {architecture(config)}: {differs}; "
+            "give both files of one run"
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise OSError(f"{weights_path}: the weights hold numbers that are not finite; train again or take another file")
     model.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
     return Run(model.eval(), where, settings)
+
+
+def misfit(wanted: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> str | None:
+    """In which parts (encoder, viewpoint_decoder, decoders.points ...) the tensors of two networks differ, in a line.
+
+    Of each part the first tensor that does not fit is told, and how many there are; None where all fit.
+    """
+    parts: dict[str, list[str]] = {}
+    for name in [*wanted, *(name for name in held if name not in wanted)]:
+        if name not in wanted or name not in held or wanted[name].shape != held[name].shape:
+            words = name.split(".")
+            parts.setdefault(".".join(words[: 2 if words[0] == "decoders" else 1]), []).append(name)
+    told = []
+    for part, names in parts.items():
+        here, there = ({name for name in tensors if name.startswith(f"{part}.")} for tensors in (wanted, held))
+        first = names[0]
+        if not there:
+            told.append(f"{part} is missing in the weights")
+        elif not here:
+            told.append(f"{part} is only in the weights")
+        elif first not in held or first not in wanted:
+            whose = "missing in the weights" if first not in held else "only in the weights"
+            told.append(f"{part} differs in {len(names)} of {len(here | there)} tensors: {first} is {whose}")
+        else:
+            sizes = (" x ".join(map(str, tensors[first].shape)) or "one number" for tensors in (held, wanted))
+            told.append(
+                f"{part} differs in {len(names)} of {len(here | there)} tensors: {first} is {next(sizes)} in the "
+                f"weights, not {next(sizes)}"
+            )
+    return "; ".join(told) or None
 
 
 def architecture(config: ModelConfig) -> str:

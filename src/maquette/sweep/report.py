@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maquette.io.atomic import atomic_path, write_text
 from maquette.io.tables import csv_text, markdown_table
+from maquette.metrics import is_higher_better
 from maquette.sweep.grid import told
 
 BESIDE = {"mean_shape": "category's mean shape", "oracle": "oracle", "ceiling": "ceiling"}
@@ -35,14 +36,26 @@ class Measured:
         return found | {label: methods[name] for name, label in BESIDE.items() if name in methods}
 
     def thresholds(self) -> list[float]:
+        """As the protocol and the names of its scores have them."""
         return self.scores["protocol"]["thresholds"]
+
+    def limits(self) -> list[float]:
+        """Thresholds as distances: some protocols compare squares."""
+        squared = self.scores["protocol"]["squared_thresholds"]
+        return [t**0.5 for t in self.thresholds()] if squared else self.thresholds()
 
 
 def write_report(out: Path, runs: Sequence[Measured], lost: Mapping[str, str]) -> str:
-    """Write the files; returns the table as Markdown, with what failed below it."""
+    """Write the files; returns the table as Markdown, with what failed below it.
+
+    Curves are drawn where the protocol has thresholds to join.
+    """
     text = markdown(runs, lost)
     write_text(out / "table.md", text)
     write_text(out / "table.csv", csv_text(lines(runs)))
+    if len(runs[0].thresholds()) < 2:
+        (out / "fscore.png").unlink(missing_ok=True)
+        return f"{text}\n{out}: table.md, table.csv"
     with atomic_path(out / "fscore.png") as path:
         plot(runs, path)
     return f"{text}\n{out}: table.md, table.csv, fscore.png"
@@ -67,13 +80,16 @@ def lines(runs: Sequence[Measured]) -> list[dict[str, object]]:
 
 
 def markdown(runs: Sequence[Measured], lost: Mapping[str, str]) -> str:
-    """The table; the best of each F-score in bold, the baselines below, and the runs that failed."""
+    """The table; the best of each F-score and of the headline in bold, the baselines below, and what failed."""
     varied, shown = list(runs[0].values), measures(runs)
     networks = [(run, name, scores) for run in runs for name, scores in run.networks().items()]
+    headline = runs[0].scores["protocol"]["headline"]
     best = {
-        name: max(scores["means"].get(name, 0.0) for _, _, scores in networks)
+        name: (max if is_higher_better(name) else min)(
+            scores["means"][name] for _, _, scores in networks if name in scores["means"]
+        )
         for name in shown
-        if name.startswith("F@")
+        if name.startswith("F@") or name == headline
     }
     rows = []
     for run, name, scores in networks:
@@ -112,9 +128,10 @@ def plot(runs: Sequence[Measured], path: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    protocol = runs[0].scores["protocol"]
     figure = Figure(figsize=(8.4, 4.8), dpi=130, layout="constrained")
     axes = figure.subplots()
-    thresholds = runs[0].thresholds()
+    thresholds, limits = runs[0].thresholds(), runs[0].limits()
     kinds = list(dict.fromkeys(name for run in runs for name in run.networks()))
     for place, run in enumerate(runs):
         color = colormaps["viridis"](0.9 * place / max(len(runs) - 1, 1))
@@ -123,14 +140,15 @@ def plot(runs: Sequence[Measured], path: Path) -> None:
             f = [scores["means"][f"F@{t:g}"] for t in thresholds]
             dashes = ("-", "--", ":", "-.")[kinds.index(name) % 4]
             end = f"{label}{f', {name}' if len(kinds) > 1 else ''}:  {f[-1]:.1f}"
-            axes.plot(thresholds, f, dashes, color=color, marker="o", markersize=3.5, linewidth=1.8, label=end)
+            axes.plot(limits, f, dashes, color=color, marker="o", markersize=3.5, linewidth=1.8, label=end)
     for (label, scores), dashes in zip(runs[0].baselines().items(), ("--", "-.", ":", "-"), strict=False):
         f = [scores["means"][f"F@{t:g}"] for t in thresholds]
-        axes.plot(thresholds, f, dashes, color="0.65", linewidth=1.2, label=f"{label}:  {f[-1]:.1f}")
+        axes.plot(limits, f, dashes, color="0.65", linewidth=1.2, label=f"{label}:  {f[-1]:.1f}")
     axes.set(
-        ylim=(0, 101), xticks=thresholds, ylabel="F-score in percent",
-        xlabel="distance below which a point counts as right (diagonal of the object = 1)",
+        ylim=(0, 101), ylabel="F-score in percent",
+        xlabel=f"distance below which a point counts as right, in the units of protocol {protocol['name']}",
     )  # fmt: skip
+    axes.set_xticks(limits, [f"{limit:.3g}" for limit in limits])
     axes.set_title(header(runs[0]).split(";")[0], loc="left", fontsize=9.5, color="#333333")
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,6 +9,7 @@ from torch import nn
 
 from maquette.checkpoints import load_checkpoint, restore_moments, save_checkpoint
 from maquette.io.atomic import write_text
+from maquette.models.runs import misfit
 
 STATE = "state.safetensors"
 
@@ -39,16 +40,15 @@ def load_state(
     checkpoint = load_checkpoint(out / STATE)
     saved = dict(checkpoint.tensors)
     scale = {name: saved.pop(f"scaler.{name}").item() for name in ({} if scaler is None else scaler.state_dict())}
-    wanted = {
-        f"{kind}.{name}": value for kind, module in modules.items() for name, value in module.state_dict().items()
-    }
-    wrong = [name for name in wanted if name not in saved or saved[name].shape != wanted[name].shape]
-    if wrong or len(saved) != len(wanted):
-        raise ValueError(
-            f"{out / STATE}: checkpoint of another network ({len(wrong)} tensors do not fit); give the same model"
-        )
     for kind, module in modules.items():
-        module.load_state_dict({name: saved[f"{kind}.{name}"] for name in module.state_dict()})
+        own = {name.removeprefix(f"{kind}."): saved[name] for name in saved if name.startswith(f"{kind}.")}
+        differs = misfit(module.state_dict(), own)
+        if differs:
+            raise ValueError(f"{out / STATE}: checkpoint of another network: {differs}; give the same model")
+        module.load_state_dict(own)
+    more = {name.partition(".")[0] for name in saved} - set(modules)
+    if more:
+        raise ValueError(f"{out / STATE}: also holds {', '.join(sorted(more))}; give the settings it was begun with")
     learning = [parameter for parameter in modules["model"].parameters() if parameter.requires_grad]
     restore_moments(optimizer, learning, checkpoint)
     if scaler is not None:
