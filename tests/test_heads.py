@@ -334,3 +334,32 @@ def test_the_bundled_network_keeps_its_heads():
     config = load_run().model.config
     assert isinstance(config, TrioConfig) and isinstance(config.mesh, MeshHead)
     assert math.isclose(config.voxels.full_weight, 1.3)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            PointsConfig(ENCODER, MlpPoints(40, (8, 16), "leaky_relu")),
+            r"weights of PointsConfig of SmallEncoder, MlpPoints, .*: decoders.points differs in 3 of 6 tensors: "
+            r"\S+ is 16 x 8 in the weights, not 8 x 8",
+        ),
+        (
+            VoxelsConfig(ENCODER, ResidualVoxels(32, channels=8)),
+            r"weights of VoxelsConfig of SmallEncoder, ResidualVoxels, but config.json says PointsConfig of "
+            r"SmallEncoder, MlpPoints: decoders.points is missing in the weights; decoders.voxels is only in the "
+            r"weights",
+        ),
+        (
+            PointsConfig(replace(ENCODER, features=24), MlpPoints(40, (8, 8), "leaky_relu")),
+            r"encoder differs in \d+ of \d+ tensors: .*; viewpoint_decoder differs .* is 128 x 24 .*, not 128 x 16; ",
+        ),
+    ],
+)
+def test_weights_of_another_network_say_where_they_differ(tmp_path, other, message):
+    for folder, config in (("run", HEADS["mlp points"]), ("other", other)):
+        save_model(build(config), tmp_path / folder, {})
+    (tmp_path / "other" / "model.safetensors").replace(tmp_path / "run" / "model.safetensors")
+    with pytest.raises(OSError, match=message) as told:
+        load_run(tmp_path / "run")
+    assert "\n" not in str(told.value)

@@ -16,7 +16,17 @@ import torch
 import maquette as mq
 from maquette import cli
 from maquette.io import load, read_picture, write_picture
-from maquette.models import MeshConfig, OccupancyConfig, SmallEncoder, TrioConfig, build, load_run, save_model
+from maquette.models import (
+    MeshConfig,
+    OccupancyConfig,
+    PointsConfig,
+    PrecomputedCodes,
+    SmallEncoder,
+    TrioConfig,
+    build,
+    load_run,
+    save_model,
+)
 from maquette.models.mesh import MeshHead
 from maquette.models.occupancy import TriplaneOccupancy
 from maquette.models.outside import distance_to_training, load_features, save_features, training_features
@@ -358,3 +368,21 @@ def test_points_are_not_refined_and_steps_are_counted_from_zero(run, photos, tmp
     assert "--refine moves meshes, and points are none" in capsys.readouterr().err
     assert command(*words, "--refine", "-1") == 2
     assert "refine is -1; give 0 or more steps" in capsys.readouterr().err
+
+
+def test_a_solid_of_the_viewers_frame_is_looked_at_from_its_front(tmp_path):
+    torch.manual_seed(0)
+    model = PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(points=256, hidden=16))
+    save_model(build(model), tmp_path, {"train": {"augment": {"frame": "viewer"}}})
+    result = reconstruct(disc(), run=tmp_path)
+    assert result.frame == "viewer" and result.viewpoint[:2] == (0, 0)
+    # The camera's own axes: x right, y down, z away from +z of the solid.
+    torch.testing.assert_close(result.camera.world_from_cam[:3, :3], torch.diag(torch.tensor([1.0, -1, -1])))
+
+
+def test_a_run_that_reads_codes_says_that_a_picture_has_none(tmp_path):
+    save_model(build(PointsConfig(PrecomputedCodes(8), PointsHead(points=16, hidden=8))), tmp_path, {})
+    with pytest.raises(
+        ValueError, match=r"reads codes that another network made of pictures .*choose a run that reads"
+    ):
+        reconstruct(disc(), run=tmp_path)

@@ -13,8 +13,14 @@ from PIL import Image
 from maquette.data.dataset import HasCodes, open_dataset
 from maquette.data.pack import pack
 from maquette.data.shapenet import read_binvox, read_metadata
+from maquette.evaluate import EvaluateConfig, evaluate_run
+from maquette.evaluate.scoring import fixed_view, look
 from maquette.metrics.scores import f_score, match
+from maquette.models import PointsConfig, PrecomputedCodes, build, load_run, save_model
+from maquette.models.points import PointsHead
 from maquette.shapes import PointCloud, Voxels, bounds, sample
+from maquette.train import TrainConfig, train
+from test_evaluate import TALL, write_boxes
 
 # A chair in ShapeNet's own frame: y up, front +x. Boxes (low corner, high corner): seat, back at -x, and an arm on the
 # left side only (-z, seen from behind), so that no mirror image looks the same.
@@ -292,3 +298,36 @@ def test_three_classes_are_read_and_what_they_lack_is_counted_by_split(tree):
         assert len(pack(tree, "test", 32, workers=1).entries) == 1
         with pytest.warns(UserWarning, match="1 of 3 objects .* they are left out"):
             assert len(pack(tree, "train", 32, workers=1, allow_missing=True).entries) == 2
+
+
+def test_a_network_that_reads_codes_is_trained_pictured_and_measured(tree):
+    views = json.loads((tree / "split_03001627.json").read_text())["test"][SYNSET][MODEL]
+    (tree / "split_03001627.json").unlink()
+    for kind in ("shapenet", "r2n2/ShapeNetRendering", "r2n2/ShapeNetVoxels"):
+        for copy in ("learnt", "shown"):
+            shutil.copytree(tree / kind / SYNSET / MODEL, tree / kind / SYNSET / copy)
+    table = {name: {SYNSET: {model: views}} for name, model in (("train", "learnt"), ("val", "shown"), ("test", MODEL))}
+    (tree / "split_all.json").write_text(json.dumps(table))
+    model = PointsConfig(PrecomputedCodes(512, picture_size=32), PointsHead(points=32, hidden=8))
+    train(TrainConfig(tree / "run", tree, model, steps=2, batch=2, warmup=0, workers=1, loaders=0))
+    assert list((tree / "run" / "pictures").glob("*.png"))
+    evaluation = evaluate_run(EvaluateConfig(tree / "run", limit=1, pictures=1))
+    answers = {row.method: row.answer for row in evaluation.rows}
+    assert answers["retrieval_encoder"] == answers["retrieval_thumbnail"] == f"{SYNSET}-learnt"
+    assert evaluation.summary("points").failures == 0
+
+    # The code, not the picture, is what such a network is given and found by.
+    dataset, network = open_dataset(tree), load_run(tree / "run").model
+    seen = look(network, dataset, dataset.entries, lambda done: None)
+    assert isinstance(dataset, HasCodes)
+    for row, entry in zip(seen.codes, dataset.entries, strict=True):
+        assert torch.equal(row, torch.from_numpy(dataset.codes(entry)[fixed_view(entry)]))
+    assert torch.equal(seen.given(slice(0, 1)), seen.codes[:1])
+
+
+def test_data_without_codes_is_refused_to_a_network_that_reads_them(tmp_path):
+    model = PointsConfig(PrecomputedCodes(8), PointsHead(points=16, hidden=8))
+    save_model(build(model), tmp_path / "run", {})
+    data = write_boxes(tmp_path / "boxes", [("a", "tall", "test", TALL)])
+    with pytest.raises(ValueError, match=r"reads codes of pictures .* and boxes holds none; give the --data"):
+        evaluate_run(EvaluateConfig(tmp_path / "run", data=data))

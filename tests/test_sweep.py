@@ -10,7 +10,7 @@ from maquette.models import MeshConfig, PointsConfig, SmallEncoder
 from maquette.models.points import PointsHead
 from maquette.sweep import SweepConfig, sweep
 from maquette.sweep.grid import grid, name_of
-from maquette.sweep.report import Measured, markdown, plot
+from maquette.sweep.report import Measured, markdown, plot, write_report
 from maquette.train import TrainConfig
 
 MODEL = PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(points=64, hidden=16))
@@ -57,6 +57,11 @@ def test_what_cannot_be_varied_is_told(tmp_path, vary, message):
         SweepConfig(out=tmp_path, data=tmp_path, model=MODEL, vary=tuple(vary))
 
 
+PROTOCOL = {
+    "name": "maquette", "points": 10_000, "thresholds": [0.02, 0.05], "squared_thresholds": False, "headline": "F@0.05"
+}  # fmt: skip
+
+
 def measured(name: str, value: float, f: tuple[float, float], baseline: float) -> Measured:
     def told(kind: str, means: dict[str, float]) -> dict:
         return {"kind": kind, "means": means, "objects": 9, "failures": 1}
@@ -66,7 +71,7 @@ def measured(name: str, value: float, f: tuple[float, float], baseline: float) -
         "oracle": told("baseline", {"F@0.02": baseline, "F@0.05": baseline}),
     }
     facts = {
-        "protocol": {"name": "maquette", "points": 10_000, "thresholds": [0.02, 0.05]},
+        "protocol": PROTOCOL,
         "data": {"evaluated": 9, "requested": 10, "split": "test", "name": "things"},
     }
     return Measured(name, {"model.head.smooth": value}, facts | {"retrieval": None, "methods": methods})
@@ -83,6 +88,24 @@ def test_the_table_has_a_row_a_run_the_best_in_bold_and_what_failed(tmp_path):
     assert lines[-1] == "failed: c: train: loss is not finite"
     plot(runs, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_are_drawn_over_distances_where_a_protocol_has_several_thresholds(tmp_path):
+    def under(**changes) -> Measured:
+        run = measured("a", 0.1, (40.0, 70.0), 80.0)
+        run.scores["protocol"] = PROTOCOL | changes
+        return run
+
+    # Pixel2Mesh compares squared distances.
+    assert under(thresholds=[1e-4, 4e-4], squared_thresholds=True).limits() == pytest.approx([0.01, 0.02])
+    assert under().limits() == [0.02, 0.05]
+    (tmp_path / "fscore.png").write_bytes(b"of another protocol")
+    for thresholds in ([], [0.001]):
+        told = write_report(tmp_path, [under(name="occnet", thresholds=thresholds, headline="chamfer")], {})
+        assert not (tmp_path / "fscore.png").exists() and "fscore.png" not in told
+        assert "**0.25**" in told, "the best of the headline"
+    assert "fscore.png" in write_report(tmp_path, [under()], {})
+    assert (tmp_path / "fscore.png").exists()
 
 
 @pytest.mark.slow

@@ -229,6 +229,12 @@ def objects_to_measure(dataset: Dataset, config: EvaluateConfig) -> tuple[Entry,
         entries = [entry for entry in entries if entry.category not in UNLABELLED]
         if not entries:
             raise ValueError(f"evaluate: no object of {dataset.name} has a category; leave --labelled out")
+    blind = [entry.id for entry in entries if not entry.views]
+    if blind:
+        raise ValueError(
+            f"evaluate: {len(blind)} of {len(entries)} objects of {dataset.name} have no picture, first {blind[0]}; "
+            "nothing can be asked of a network there"
+        )
     return tuple(entries)
 
 
