@@ -154,7 +154,7 @@ def retrieve(
     small: Float[Tensor, "Q E"],
     advance: Advance,
     *,
-    batch: int = 256,
+    batch: int = 64,
 ) -> Retrieved:
     """Search all views of all training objects. `features` and `small` are the pictures' own, by encoder and thumbnail.
 

@@ -9,6 +9,7 @@ from maquette.evaluate.pictures import Answered, webp
 from maquette.evaluate.report import title_of
 from maquette.evaluate.tables import Column, best_of, columns_of, remarks
 from maquette.io.atomic import atomic_path, write_text
+from maquette.metrics import macro
 
 KINDS = ("best", "median", "worst")
 
@@ -74,7 +75,7 @@ def write_evaluation_page(evaluation: Evaluation, answered: Sequence[Answered], 
         for one in answered
     ]
     if strips:
-        sections.append(html.section("Best, median, worst", f'<div class="objects">{"".join(strips)}</div>'))
+        sections.append(html.section("Best, median, worst", f'<div class="objects threes">{"".join(strips)}</div>'))
     said = evaluation.protocol.says() | {"source": evaluation.protocol.source}
     sections.append(html.section(f"Protocol {evaluation.protocol.name}", html.facts(said)))
     title = f"{Path(evaluation.facts['run']['folder']).name}: evaluation"
@@ -93,6 +94,8 @@ def scores_table(evaluation: Evaluation) -> str:
     means = {name: evaluation.summary(name).means for name in evaluation.methods()}
     columns = {k: c for k, c in columns_of(evaluation.protocol).items() if any(k in row for row in means.values())}
     rows, network, headline = [], evaluation.network(), evaluation.headline()
+    # The headline first: on a narrow screen it is what is seen.
+    columns = {name: columns[name] for name in sorted(columns, key=lambda name: name != headline)}
     for method in evaluation.methods():
         cells = []
         for name, column in columns.items():
@@ -117,7 +120,7 @@ def _below(evaluation: Evaluation, method: str, name: str, column: Column) -> st
 
 
 def categories_table(evaluation: Evaluation) -> str:
-    """The headline of every category."""
+    """The headline of every category, and the mean of the categories."""
     headline = evaluation.headline()
     column = columns_of(evaluation.protocol)[headline]
     methods = [name for name in evaluation.methods() if not is_aside(evaluation, name)]
@@ -127,4 +130,7 @@ def categories_table(evaluation: Evaluation) -> str:
         cells += [html.Cell(column.cell(evaluation.summary(m, category).means.get(headline))) for m in methods]
         told = " (not trained on)" if category in evaluation.untrained() else ""
         rows.append(html.TableRow(category + told, cells))
+    means = [macro(evaluation.by_category(method)).get(headline) for method in methods]
+    cells = [html.Cell(""), *(html.Cell(column.cell(mean)) for mean in means)]
+    rows.append(html.TableRow("mean of categories", cells, "rule"))
     return html.table([headline, "objects", *map(label, methods)], rows)

@@ -76,7 +76,7 @@ def draw(
             targets.azimuth[i], targets.elevation[i], torch.tensor(1.9), focal=1.55 * side, size=(side, side)
         )
         # Of a network that reads codes, too, the picture is shown.
-        pixels = torch.from_numpy(data.views[views[i]]).permute(2, 0, 1)[None] / 255
+        pixels = torch.from_numpy(np.array(data.views[views[i]])).permute(2, 0, 1)[None] / 255
         picture = torch.nn.functional.interpolate(pixels, (side, side))[0].permute(1, 2, 0)
         cells = [picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]]
         solids = [predicted[i] for predicted in shapes] + [PointCloud(targets.points[i])]
