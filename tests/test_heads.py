@@ -33,6 +33,7 @@ from maquette.models.network import WEIGHTS, Head, build_decoder
 from maquette.models.points import MlpPoints
 from maquette.models.residual_voxels import ResidualVoxels, query_loss
 from maquette.shapes import Mesh, PointCloud, Voxels, cell_centers
+from maquette.train.state import load_state, save_state
 
 ENCODER = SmallEncoder(width=8, features=16, picture_size=32)
 SQUARES = AtlasHead(patches=3, points=40, width=64)
@@ -363,3 +364,16 @@ def test_weights_of_another_network_say_where_they_differ(tmp_path, other, messa
     with pytest.raises(OSError, match=message) as told:
         load_run(tmp_path / "run")
     assert "\n" not in str(told.value)
+
+
+def test_a_state_of_another_network_says_where_it_differs(tmp_path):
+    network, other = (
+        build(config) for config in (HEADS["mlp points"], PointsConfig(ENCODER, MlpPoints(40, (8, 16), "leaky_relu")))
+    )
+    adam, another = (torch.optim.Adam(each.parameters()) for each in (network, other))
+    save_state(tmp_path, {"model": network, "average": network}, adam, None, 3)
+    with pytest.raises(ValueError, match=r"another network: decoders.points differs .* is 8 x 8 .*, not 16 x 8; give"):
+        load_state(tmp_path, {"model": other, "average": other}, another, None)
+    with pytest.raises(ValueError, match="also holds average; give the settings it was begun with"):
+        load_state(tmp_path, {"model": network}, adam, None)
+    assert load_state(tmp_path, {"model": network, "average": network}, adam, None) == 3
