@@ -89,3 +89,46 @@ def test_an_index_where_nobody_may_write_is_read_all_the_same(index, monkeypatch
 def test_an_empty_index_has_no_entries(tmp_path):
     (tmp_path / "index.jsonl").write_text("")
     assert list(open_entries(tmp_path / "index.jsonl")) == []
+
+
+def test_lines_of_other_writers_mean_what_they_say(tmp_path):
+    """What is not written letter by letter as here is parsed as JSON, with the same table in the end."""
+    path = tmp_path / "index.jsonl"
+    odd = [
+        Entry("plain", "chair", "train", "a.obj", 12),
+        Entry('a "quoted" name', "caf\u00e9", "val", "b\\c.obj", 0),
+        Entry("", "chair", "test", "split: all", 3),
+        Entry("last", "car", "all", "tab\there", 1_000_000),
+    ]
+    ordered = json.dumps({"views": 12, "source": "a.obj", "split": "train", "category": "chair", "id": "plain"})
+    for lines in (
+        [json.dumps(vars(entry)) for entry in odd],
+        [json.dumps(vars(entry), separators=(",", ":")) for entry in odd],
+        [json.dumps(vars(entry), ensure_ascii=False) for entry in odd],
+        [ordered, *(f" {json.dumps(vars(entry))} " for entry in odd[1:])],
+    ):
+        for end in ("\n", ""):
+            path.write_text("\n".join(lines) + end, "utf-8")
+            entries = open_entries(path)
+            assert list(entries) == odd and counts(entries) == counts(odd)
+            np.testing.assert_array_equal(views_of(entries), [12, 0, 3, 1_000_000])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id": "o", "category": "c", "split": "holdout", "source": "s", "views": 1}',
+        '{"id": "o", "category": "c", "split": "train", "source": "s", "views": 01}',
+        '{"id": "o", "category": "c", "split": "train", "source": "s", "views": -1}',
+        '{"id": "o", "category": "c", "split": "train", "source": "s", "views": 99999999999999}',
+        '{"id": "o", "category": "c", "split": "train", "source": "s", "views": 1}}',
+        '{"id": "o", "category": "c", "split": "train", "source": "s"}',
+        '{"id": "o\t", "category": "c", "split": "train", "source": "s", "views": 1}',
+        "[]",
+    ],
+)
+def test_a_line_that_is_no_entry_is_told_by_its_number(index, line):
+    with open(index, "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match="line 41 is not an entry"):
+        open_entries(index)

@@ -18,7 +18,8 @@ import torch
 from maquette.data import pack as packing
 from maquette.data.batches import fixed_batch, objects_at, training_batch
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import open_dataset
+from maquette.data.dataset import Prepared, open_dataset, write_index
+from maquette.data.entries import of_split
 from maquette.data.pack import pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, load_run
@@ -101,6 +102,33 @@ def test_objects_that_were_made_again_are_packed_again(data, tmp_path):
     after = pack(copy, "train", 32, workers=1)
     assert before.voxels[0].any() and not after.voxels[0].any()
     np.testing.assert_array_equal(before.voxels[1:], after.voxels[1:])
+
+
+def test_objects_of_a_large_set_that_come_go_or_are_made_again_are_noticed_without_a_look_at_each(
+    data, tmp_path, monkeypatch
+):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    monkeypatch.setattr(packing, "LOOKED_AT", 2)
+    looked, stamp = [], Prepared.stamp
+    monkeypatch.setattr(Prepared, "stamp", lambda self, entry: looked.append(entry.id) or stamp(self, entry))
+
+    def folder() -> Path:
+        dataset = open_dataset(copy)
+        return packing.pack_folder(copy, dataset, of_split(dataset.entries, "train"), "train", 32, False)
+
+    found = [folder()]
+    assert folder() == found[0] and len(looked) == 2 * 2
+    entries = list(open_dataset(copy).entries)
+    unseen = next(entry for entry in entries if entry.split == "train" and entry.id not in looked)
+    kept = tmp_path / "kept"
+    shutil.move(copy / "objects" / unseen.id, kept)  # taken away
+    found.append(folder())
+    shutil.copytree(kept, copy / "objects" / unseen.id)  # made again
+    found.append(folder())
+    write_index(copy, entries[:-1])  # no longer named
+    found.append(folder())
+    assert len(set(found)) == 4
 
 
 def test_an_object_that_cannot_be_read_is_named_and_leaves_no_pack(data, tmp_path):

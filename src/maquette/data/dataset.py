@@ -130,6 +130,15 @@ class HasCodes(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFolder(Protocol):
+    """A data set whose objects come, go and are replaced as entries of one folder."""
+
+    def folder_stamp(self) -> str:
+        """Another text when that happens: it takes one look instead of one an object."""
+        ...
+
+
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """The data set in a folder: one that `maquette prepare` made, renders and voxels in the R2N2/ShapeNet
     layout, Pix3D, or DeepSDF's samples.
@@ -210,6 +219,9 @@ class Prepared:
     def stamp(self, entry: Entry) -> str:
         folder = object_folder(self.root, entry.id)
         return times(folder / "object.json", folder / "shape.npz", folder / "views")
+
+    def folder_stamp(self) -> str:
+        return times(self.root / "objects")
 
 
 def times(*paths: Path) -> str:

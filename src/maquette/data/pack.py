@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float16, Float32, Int, UInt8
 
 from maquette.data.crop import crop_to_mask
-from maquette.data.dataset import PACKS, Dataset, HasCodes, Truth, open_dataset
-from maquette.data.entries import Entry, of_split, open_entries, splits, views_of, write_entries
+from maquette.data.dataset import PACKS, Dataset, HasCodes, HasFolder, Truth, open_dataset
+from maquette.data.entries import Entries, Entry, of_split, open_entries, splits, views_of, write_entries
 from maquette.data.workers import Lost, run_jobs
 from maquette.io.atomic import write_json
 from maquette.shapes.voxelize import pooled
@@ -34,6 +35,9 @@ PIECE = 64
 QUERIES = 4096
 """Places kept of every object where it is known whether they are inside."""
 VERSION = 3
+LOOKED_AT = 20_000
+"""Objects whose own files are looked at when a pack is opened: of more than these so many, evenly spread, and for all
+others the folder that holds them. It takes a third of a second; looking at a million takes half a minute."""
 TOLD = 3
 """Objects that cannot be packed are told by name up to this number."""
 
@@ -96,7 +100,8 @@ def pack(
 ) -> Pack:
     """The pack of `split` ('all' takes every object) at `size` pixels, made below `data`/packs if it is not there yet.
 
-    A pack is made again when objects were added, taken away or replaced. `codes` takes what a fixed encoder made of
+    A pack is made again when objects were added, taken away or replaced; of more than `LOOKED_AT` prepared objects,
+    files that were changed inside of an object's folder may stay unnoticed. `codes` takes what a fixed encoder made of
     each picture, too; a data set without that is an error. Objects that are missing or cannot be read are one error
     that counts them, unless `allow_missing`: then they are left out, told in a warning, and listed in `left_out`.
     `workers` processes share the work, all cores unless told. `progress` is told (objects done, objects in all).
@@ -113,8 +118,7 @@ def pack(
         )
     if missing and not allow_missing:
         raise OSError(_cannot(data, split, missing, len(entries) + len(missing)))
-    root = Path(data) if Path(data).is_dir() else Path(data).parent  # a split file stands beside the data
-    folder = root / PACKS / f"{split}-{size}-{_key(dataset, entries, size, codes)}"
+    folder = pack_folder(Path(data), dataset, entries, split, size, codes)
     if not (folder / "done.json").is_file():
         _write(Path(data), split, entries, folder, _Making(size, codes, allow_missing, workers, progress))
     done = json.loads((folder / "done.json").read_text("utf-8"))
@@ -137,16 +141,25 @@ def _cannot(data: Path, split: str, lost: Sequence[str], total: int) -> str:
     )
 
 
-def _key(dataset: Dataset, entries: Sequence[Entry], size: int, codes: bool) -> str:
-    """Another set of objects under the same name, objects made again, or another layout of the arrays: another key."""
-    digest = hashlib.sha256(json.dumps([VERSION, size, POINTS, codes]).encode())
-    for entry in entries:
+def pack_folder(data: Path, dataset: Dataset, entries: Sequence[Entry], split: str, size: int, codes: bool) -> Path:
+    """Where a pack lies: another folder for other objects, for objects made again, for another layout of arrays."""
+    digest = hashlib.sha256(json.dumps([VERSION, size, POINTS, codes, len(entries)]).encode())
+    if isinstance(entries, Entries):
+        digest.update(entries.lines)  # that `entries` are those of `split` stands in the folder's name
+    else:
+        digest.update(json.dumps([asdict(entry) for entry in entries]).encode())
+    looked_at = entries
+    if len(entries) > LOOKED_AT and isinstance(dataset, HasFolder):
+        looked_at = entries[:: math.ceil(len(entries) / LOOKED_AT)]
+        digest.update(dataset.folder_stamp().encode())
+    for entry in looked_at:
         try:
             stamp = dataset.stamp(entry)
         except OSError:
             stamp = "missing"
-        digest.update(json.dumps([asdict(entry), stamp]).encode())
-    return digest.hexdigest()[:12]
+        digest.update(f"{stamp}\n".encode())
+    root = data if data.is_dir() else data.parent  # a split file stands beside the data
+    return root / PACKS / f"{split}-{size}-{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -192,8 +205,7 @@ def _write(data: Path, split: str, entries: Sequence[Entry], folder: Path, makin
         grid, code = _layout(open_dataset(data), entries, making.codes)
         for name, (shape, kind) in _shapes(len(entries), int(first[-1]), making.size, grid, code).items():
             np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
-        starts = range(0, len(entries), PIECE)
-        jobs = [_Piece(start, int(first[start]), tuple(entries[start : start + PIECE])) for start in starts]
+        jobs = _Pieces(entries, first)
         write = partial(_write_piece, data, temporary, making.size)
         workers = making.workers or os.cpu_count() or 1
         alone = workers == 1 or len(jobs) == 1
@@ -260,6 +272,30 @@ class _Piece:
     object: int
     view: int
     entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces(Sequence[_Piece]):
+    """All pieces of a pack, each made when it is asked for: a list of them would hold every entry."""
+
+    entries: Sequence[Entry]
+    first_view: Int[np.ndarray, "M1"]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.entries) / PIECE)
+
+    @overload
+    def __getitem__(self, index: int) -> _Piece: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_Piece]: ...
+
+    def __getitem__(self, index: int | slice) -> _Piece | Sequence[_Piece]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"piece {index} of {len(self)}")
+        start = PIECE * index
+        return _Piece(start, int(self.first_view[start]), tuple(self.entries[start : start + PIECE]))
 
 
 def _write_piece(data: Path, folder: Path, size: int, piece: _Piece) -> dict[int, str]:

@@ -46,10 +46,10 @@ def run_jobs(
     """Results in the order in which they are ready. Each worker uses one thread and takes one job at a time.
 
     A worker that takes longer than `limit_s` seconds for a job is killed, one that dies is replaced; both give `Lost`.
-    When the caller stops early, or this process dies, the workers end.
+    When the caller stops early, or this process dies, the workers end. A job is taken from `jobs` when its turn comes.
     """
     process = _process()
-    todo = list(reversed(jobs))
+    todo = list(reversed(range(len(jobs))))
     crew = [_start(process, task) for _ in range(min(workers, len(jobs)))]
     try:
         while crew:
@@ -71,7 +71,7 @@ def run_jobs(
                         crew.append(_start(process, task))
                 elif worker.job is None:
                     if todo:
-                        worker.job, worker.deadline = todo.pop(), time.monotonic() + limit_s
+                        worker.job, worker.deadline = jobs[todo.pop()], time.monotonic() + limit_s
                         worker.connection.send(worker.job)
                     else:
                         _end(worker)
