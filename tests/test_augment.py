@@ -12,7 +12,10 @@ from maquette.data.augment import PLAIN, Augmentation, hue_turned, turned_voxels
 from maquette.data.batches import fixed_batch, in_viewer_frame, training_batch
 from maquette.data.entries import Entry
 from maquette.data.pack import Pack
+from maquette.models import PointsConfig, PrecomputedCodes, build
+from maquette.models.points import PointsHead
 from maquette.shapes.voxelize import pooled
+from maquette.train.validation import draw
 from maquette.transforms import rotation_about
 
 
@@ -169,6 +172,16 @@ def test_codes_come_in_the_place_of_pictures_and_nothing_is_mirrored():
     assert {tuple(row) for row in seen.tolist()} == {(0, 1), (2, 3), (4, 5)}
     assert torch.allclose(targets.azimuth, torch.tensor(0.5))
     torch.testing.assert_close(fixed_batch(data, np.array([2, 0]))[0], torch.tensor([[4.0, 5], [0, 1]]))
+
+
+def test_a_network_that_is_shown_codes_is_pictured_beside_the_pictures(tmp_path):
+    data = pack_of(np.tile([0.5, 0.1, 1.0], (2, 1)), np.eye(2, dtype=np.float32))
+    data.views[:] = (255, 0, 0, 255)
+    model = build(PointsConfig(PrecomputedCodes(2), PointsHead(points=64, hidden=16)))
+    sheet = draw(model, data, torch.device("cpu"), tmp_path, 0)
+    # Two rows of picture, cloud, truth.
+    assert sheet.shape == (3, 256, 384)
+    assert torch.equal(sheet[:, :, :128], torch.tensor([1.0, 0, 0])[:, None, None].expand(3, 256, 128))
 
 
 def test_the_grid_of_targets_is_the_one_a_network_asks_for():
