@@ -128,7 +128,7 @@ def calibrate(model: SingleView, name: str, held_out: Pack, views: int = 120) ->
     decoder = model.decoders[name]
     assert isinstance(decoder, VoxelsDecoder | OccupancyDecoder)
     score = dict.fromkeys(LEVELS, 0.0)
-    for view in _spread(held_out, views):
+    for view in _spread(held_out, views).tolist():
         features = model.encode(fixed_batch(held_out, np.array([view]))[0])
         truth = _points_of(held_out, view)
         for level in LEVELS:
