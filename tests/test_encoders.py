@@ -153,9 +153,10 @@ def test_the_batch_norm_of_training_sees_the_batch():
 def test_codes_from_a_file_take_the_place_of_pictures(tmp_path):
     model = build(PointsConfig(PrecomputedCodes(20), HEAD)).eval()
     codes = torch.rand(3, 20)
-    features, mirrored = model.encode_both(codes)
-    assert torch.equal(features.code, codes) and features.maps == () and mirrored is None
-    assert len(model.shapes_from_both(features, mirrored, "points")) == 3
+    looks = model.look(codes)
+    features = looks[0].features
+    assert torch.equal(features.code, codes) and features.maps == () and len(looks) == 1
+    assert len(model.shapes_of_looks(looks, "points")) == 3
     with pytest.raises(ValueError, match=r"takes codes of 20 numbers in the place of pictures, not \(3, 4, 64, 64\)"):
         model.encode(torch.rand(3, 4, 64, 64))
     save_model(model, tmp_path, {})

@@ -18,6 +18,7 @@ from maquette.models import (
     load_run,
     save_model,
 )
+from maquette.models.looks import WAYS, seen
 from maquette.models.mesh import MeshHead
 from maquette.models.points import PointsHead
 from maquette.models.viewpoint import ViewpointDecoder
@@ -181,13 +182,37 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         load_run(tmp_path)
 
 
-def test_a_cloud_seen_in_the_mirror_too_is_the_same_for_the_mirrored_picture_mirrored():
+def test_a_cloud_of_two_looks_is_the_same_for_the_mirrored_picture_mirrored():
     model = build(PointsConfig(encoder=SmallEncoder(width=8, features=32, picture_size=32), head=PointsHead(points=50)))
     images = torch.rand(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        features, mirrored = model.eval().encode(images), model.encode(images.flip(-1))
-        here, there = (model.shapes_from_both(*pair, "points") for pair in ((features, mirrored), (mirrored, features)))
+        here, there = (
+            model.eval().shapes_of_looks(model.look(pictures)[:2], "points") for pictures in (images, images.flip(-1))
+        )
     for a, b in zip(here, there, strict=True):
         assert isinstance(a, PointCloud) and isinstance(b, PointCloud) and a.points.shape == (100, 3)
         turned = b.points.roll(50, 0) * torch.tensor([-1.0, 1.0, 1.0])
         assert torch.equal(a.points, turned)
+
+
+def test_every_look_adds_its_points_and_other_shapes_are_those_of_the_first():
+    model = build(TRIO).eval()
+    images = torch.rand(1, 4, 32, 32)
+    with torch.no_grad():
+        looks = model.look(images)
+        assert len(model.shapes_of_looks(looks, "points")[0].points) == 50 * len(WAYS)
+        alone = model.shapes(model.encode(images), "voxels")[0]
+        assert torch.equal(model.shapes_of_looks(looks, "voxels")[0].occupancy, alone.occupancy)
+
+
+def test_a_wider_look_shows_the_object_smaller_and_hidden_colours_nowhere():
+    images = torch.zeros(1, 4, 40, 40)
+    images[:, 0] = 1  # red everywhere, seen only inside
+    images[:, :, 10:30, 10:30] = torch.tensor([0.0, 1.0, 0.0, 1.0])[:, None, None]
+    wide = seen(images, False, 1.25, (0.0, 0.0))
+    # 20 pixels a side become 16.
+    assert wide[0, 3].sum().item() == pytest.approx(16**2, rel=0.02)
+    assert wide[0, 0][wide[0, 3] > 0.01].max() < 1e-3
+    # A square moved by a tenth of the half side shows the object two pixels to the left.
+    moved = seen(images, False, 1.0, (0.1, 0.0))
+    torch.testing.assert_close(moved[0, 3, 10:30, 8:28], torch.ones(20, 20))

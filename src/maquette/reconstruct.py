@@ -148,11 +148,12 @@ def _reconstruct(
     cut = cut_out(rgba, mask)
     crop = crop_to_mask(cut, CROP)
     image = crop_to_mask(cut, run.model.picture_size).rgba.permute(2, 0, 1)[None]
-    features, mirrored = run.model.encode_both(image)
+    looks = run.model.look(image)
+    features = looks[0].features
     if representation == "occupancy":
         predicted = fine_surface(run.model, features)
     else:
-        predicted = run.model.shapes_from_both(features, mirrored, representation)[0]
+        predicted = run.model.shapes_of_looks(looks, representation)[0]
     view = run.model.viewpoint(features)
     viewpoint = (float(view.azimuth[0]), float(view.elevation[0]), float(view.distance[0]))
     if run.frame == "viewer":

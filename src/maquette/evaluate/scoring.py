@@ -19,6 +19,7 @@ from maquette.evaluate.baselines import MeanShape, Retrieved, thumbnails
 from maquette.evaluate.viewer import turn_of, turned_cells, turned_surface, turned_truth
 from maquette.metrics import Protocol, Scores, Target, ceiling, iou_of_cells, no_scores, score
 from maquette.models import SingleView
+from maquette.models.looks import Look
 from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample, to_mesh
 
 NOTHING_SHOWN = "the picture shows no object"
@@ -159,15 +160,20 @@ Times = dict[str, list[float]]
 
 
 @torch.no_grad()
-def predict(model: SingleView, images: Float[Tensor, "B *rest"], times: Times) -> dict[str, list[Shape]]:
-    """Every representation of each picture, or of each code in the place of one, on the CPU."""
+def predict(
+    model: SingleView, images: Float[Tensor, "B *rest"], times: Times, *, once: bool = False
+) -> dict[str, list[Shape]]:
+    """Every representation of each picture, or of each code in the place of one, on the CPU.
+
+    `once`: of one look, as protocols want that take a cloud as the network gives it; else of all of `SingleView.look`.
+    """
     device = next(model.parameters()).device
-    with timed(times, "encode", (1 if model.reads_codes else 2) * len(images), device):
-        both = model.encode_both(images)
+    with timed(times, "encode", len(images), device):
+        looks = (Look(model.encode(images)),) if once else model.look(images)
     predicted: dict[str, list[Shape]] = {}
     for name in model.representations:
         with timed(times, f"decode {name}", len(images), device):
-            predicted[name] = [to_cpu(shape) for shape in model.shapes_from_both(*both, name)]
+            predicted[name] = [to_cpu(shape) for shape in model.shapes_of_looks(looks, name)]
         if all(isinstance(shape, Voxels) for shape in predicted[name]):
             with timed(times, f"mesh {name}", len(images), device):
                 for shape in predicted[name]:
@@ -199,7 +205,8 @@ def score_objects(
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
-        predicted = predict(model, seen.given(slice(start, start + 32)), times)
+        once = protocol.clouds == "as they are"
+        predicted = predict(model, seen.given(slice(start, start + 32)), times, once=once)
         for at, entry in enumerate(entries[start : start + 32], start):
             turn = None if seen.turns is None else seen.turns[at]
             target = target_of(truth_seen(dataset, entry, turn))

@@ -22,6 +22,7 @@ from maquette.models.encoders import (
 from maquette.models.features import Features
 from maquette.models.folding_points import FoldingDecoder, FoldingPoints
 from maquette.models.graph_mesh import GraphMeshDecoder, GraphMeshHead
+from maquette.models.looks import WAYS, Look, seen
 from maquette.models.mesh import MeshDecoder, MeshHead, MlpMesh
 from maquette.models.occupancy import OccupancyDecoder, OccupancyHead, TriplaneOccupancy
 from maquette.models.points import MlpPoints, PointsDecoder, PointsHead
@@ -234,9 +235,11 @@ class SingleView(nn.Module):
         """Features of pictures (B, 4, S, S); of codes (B, D) where the encoder is `PrecomputedCodes`."""
         return self.encoder(images)
 
-    def encode_both(self, images: Float[Tensor, "B *rest"]) -> tuple[Features, Features | None]:
-        """Features of pictures and of their mirror images; none of the latter for codes, which have no mirror image."""
-        return self.encode(images), self.encode(images.flip(-1)) if images.ndim == 4 else None
+    def look(self, images: Float[Tensor, "B *rest"]) -> tuple[Look, ...]:
+        """Pictures seen in several `WAYS`, first as they are; codes can be seen in one way only."""
+        if self.reads_codes:
+            return (Look(self.encode(images)),)
+        return tuple(Look(self.encode(seen(images, *way)), mirrored=way[0]) for way in WAYS)
 
     def viewpoint(self, features: Features) -> Viewpoint:
         return self.viewpoint_decoder(features)
@@ -260,17 +263,20 @@ class SingleView(nn.Module):
             return list(decoder.shapes(features, self.viewpoint(features)))
         return list(decoder.shapes(features))
 
-    def shapes_from_both(self, features: Features, mirrored: Features | None, representation: str) -> list[Shape]:
-        """As `shapes`, of pictures that were also seen in the mirror (see `encode_both`).
+    def shapes_of_looks(self, looks: tuple[Look, ...], representation: str) -> list[Shape]:
+        """As `shapes`, of pictures that `look` has seen in several ways.
 
-        What the mirror shows is the mirrored solid, so there are two answers. Clouds are united: twice the points, and
-        one answer may hold what the other misses. Grids and meshes stay as they are: their averages are no better.
+        The clouds of all looks are united, mirrored ones turned back. Grids and meshes are those of the first look:
+        their averages are no better.
         """
-        shapes = self.shapes(features, representation)
-        if mirrored is None or not all(isinstance(shape, PointCloud) for shape in shapes):
+        shapes = self.shapes(looks[0].features, representation)
+        if not all(isinstance(shape, PointCloud) for shape in shapes):
             return shapes
-        others = (transform(shape, _MIRROR) for shape in self.shapes(mirrored, representation))
-        return [union([cast(PointCloud, shape) for shape in pair]) for pair in zip(shapes, others, strict=True)]
+        answers = [shapes]
+        for look in looks[1:]:
+            more = self.shapes(look.features, representation)
+            answers.append([transform(shape, _MIRROR) for shape in more] if look.mirrored else more)
+        return [union([cast(PointCloud, cloud) for cloud in clouds]) for clouds in zip(*answers, strict=True)]
 
     def losses(self, images: Float[Tensor, "B *rest"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
