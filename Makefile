@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TEST_VENV ?= .venv-test
 WORKERS ?= 2
+# A file's tests run in one process: it makes what they share, and compiles the kernels they need, once.
+SPREAD := -n $(WORKERS) --dist loadfile
 
 # One thread a process: on few cores, spinning OpenMP threads of several test workers slow each other down.
 ONE_THREAD := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
@@ -20,10 +22,10 @@ demo: $(VENV)/.ready
 	@echo "Open demo/index.html in a browser."
 
 test: lint
-	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+	$(ONE_THREAD) $(BIN)/pytest $(SPREAD)
 
 test-slow: $(TEST_VENV)/.ready
-	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m slow
+	$(ONE_THREAD) $(BIN)/pytest $(SPREAD) -m slow
 
 lint: $(TEST_VENV)/.ready
 	$(BIN)/ruff check --output-format concise .

@@ -59,3 +59,15 @@ def maquette_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"MAQUETTE_DATA is {folder}, which is not a folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def ten_objects(tmp_path_factory) -> Path:
+    """A data set of ten small synthetic objects with two views each: to read, and to pack."""
+    from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
+
+    folder = tmp_path_factory.mktemp("data") / "set"
+    prepare_synthetic(
+        PrepareSynthetic(out=folder, count=10, views=2, size=33, points=300, val=0.2, test=0.1, workers=1)
+    )
+    return folder

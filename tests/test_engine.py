@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import MeshConfig, SmallEncoder, load_run
 from maquette.models.mesh import MeshHead
 from maquette.train import TrainConfig, train
@@ -32,13 +31,8 @@ own size, make more of it. Other random numbers change a loss by 1e-2."""
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Ten small objects, two views each."""
-    folder = tmp_path_factory.mktemp("data") / "set"
-    prepare_synthetic(
-        PrepareSynthetic(out=folder, count=10, views=2, size=33, points=300, val=0.2, test=0.1, workers=1)
-    )
-    return folder
+def data(ten_objects) -> Path:
+    return ten_objects
 
 
 def config(data: Path, out: Path, **changes) -> TrainConfig:

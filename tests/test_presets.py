@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from maquette import cli
-from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import MeshConfig, PointsConfig, ResnetEncoder, load_run
 from maquette.models.network import heads
 from maquette.presets import PRESETS
@@ -20,13 +19,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "set"
-    prepare_synthetic(PrepareSynthetic(out=folder, count=4, views=1, size=33, points=300, val=0.0, test=0.0, workers=1))
-    return folder
-
-
 def two_steps(name: str, data: Path, out: Path) -> dict:
     """Run a preset with small pictures and heads; its first line of metrics."""
     kind = next(kind for kind in SMALL if kind in name)
@@ -36,8 +28,8 @@ def two_steps(name: str, data: Path, out: Path) -> dict:
 
 
 @pytest.mark.parametrize("name", ["cmu2022-voxels", "cmu2025-points", "cmu2025-mesh", "cmu-implicit"])
-def test_a_preset_trains_by_one_command(name, data, tmp_path):
-    line = two_steps(name, data, tmp_path / "run")
+def test_a_preset_trains_by_one_command(name, ten_objects, tmp_path):
+    line = two_steps(name, ten_objects, tmp_path / "run")
     # A constant rate from the first step, as in the course's code.
     assert line["lr"] == 4e-4
     assert load_run(tmp_path / "run").model.config.cameras == "apart"
@@ -45,8 +37,8 @@ def test_a_preset_trains_by_one_command(name, data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_trains_by_one_command(name, data, tmp_path):
-    two_steps(name, data, tmp_path / "run")
+def test_every_preset_trains_by_one_command(name, ten_objects, tmp_path):
+    two_steps(name, ten_objects, tmp_path / "run")
 
 
 def test_presets_hold_what_the_reports_say():

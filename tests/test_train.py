@@ -21,8 +21,7 @@ from maquette.data.crop import crop_to_mask
 from maquette.data.dataset import Prepared, open_dataset, write_index
 from maquette.data.entries import of_split
 from maquette.data.pack import pack
-from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
-from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, load_run
+from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, load_run, save_model
 from maquette.models.points import PointsHead
 from maquette.train import TrainConfig, learning_rate, train
 
@@ -30,13 +29,8 @@ MODEL = PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), Points
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Ten small objects, two views each."""
-    folder = tmp_path_factory.mktemp("data") / "set"
-    prepare_synthetic(
-        PrepareSynthetic(out=folder, count=10, views=2, size=33, points=300, val=0.2, test=0.1, workers=1)
-    )
-    return folder
+def data(ten_objects) -> Path:
+    return ten_objects
 
 
 def config(data: Path, out: Path, **changes) -> TrainConfig:
@@ -263,22 +257,19 @@ def test_a_run_holds_what_it_needs_and_can_be_loaded(data, tmp_path):
     assert not [name for name in names if name.startswith(".tmp")]
 
 
-def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tmp_path):
+def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tmp_path, monkeypatch):
     train(config(data, tmp_path / "whole"))
+
+    def save_and_stop(model, folder, settings):
+        save_model(model, folder, settings)
+        if settings["step"] == 4:
+            raise KeyboardInterrupt
+
     # Stopped after four of six steps; the schedule is that of six.
-    code = (
-        "import sys, maquette.train as t; from pathlib import Path; from tests.test_train import config\n"
-        "class Stop(BaseException): pass\n"
-        "save = t.save_model\n"
-        "def saving(*a, **k):\n    save(*a, **k)\n    if a[2]['step'] == 4: raise KeyboardInterrupt\n"
-        "t.save_model = saving\n"
-        "try: t.train(config(Path(sys.argv[1]), Path(sys.argv[2])))\nexcept KeyboardInterrupt: pass\n"
-    )
-    root = Path(__file__).parents[1]
-    subprocess.run(
-        [sys.executable, "-c", code, str(data), str(tmp_path / "parts")],
-        check=True, cwd=root, env=os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}, capture_output=True,
-    )  # fmt: skip
+    monkeypatch.setattr("maquette.train.save_model", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(data, tmp_path / "parts"))
+    monkeypatch.undo()
     assert len(losses(tmp_path / "parts")) == 4
     train(config(data, tmp_path / "parts", resume=True))
     # The same operations on the same numbers: equal to the last bit.
@@ -286,7 +277,7 @@ def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tm
 
 
 def test_killed_at_any_moment_a_run_resumes_with_the_same_losses(data, tmp_path):
-    kill_and_resume(data, tmp_path, kills=2)
+    kill_and_resume(data, tmp_path, kills=1)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.models import SmallEncoder, TrioConfig, load_run
 from maquette.models.mesh import MeshHead
 from maquette.models.occupancy import TriplaneOccupancy
@@ -25,9 +24,8 @@ def test_the_bundled_network_is_there_and_small():
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 25e6
 
 
-def test_the_recipe_bundles_a_run(tmp_path):
-    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "weights"
-    prepare_synthetic(PrepareSynthetic(out=data, count=8, views=2, size=33, points=300, val=0.25, test=0.0, workers=1))
+def test_the_recipe_bundles_a_run(ten_objects, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "weights"
     config = TrioConfig(
         SmallEncoder(width=8, features=16, picture_size=32),
         VoxelsHead(hidden=8, channels=8),
@@ -35,10 +33,11 @@ def test_the_recipe_bundles_a_run(tmp_path):
         MeshHead(level=1, hidden=8, samples=40),
         occupancy=TriplaneOccupancy(channels=4, doublings=1, hidden=8),
     )
-    train(TrainConfig(out=run, data=data, model=config, steps=2, batch=2, workers=1))
-    bundle(run, data, out, known_pictures=10)
+    train(TrainConfig(out=run, data=ten_objects, model=config, steps=2, batch=2, workers=1))
+    bundle(run, ten_objects, out, known_pictures=10)
     assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "features.safetensors"}
-    assert str(tmp_path) not in (out / "config.json").read_text()
+    told = (out / "config.json").read_text()
+    assert str(tmp_path) not in told and str(ten_objects) not in told
     known = load_features(out)
     assert known is not None and len(known.features) == 10
     images = torch.rand(2, 4, 32, 32)

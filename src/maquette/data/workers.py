@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -117,8 +117,8 @@ def _without_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def _poll(worker: _Worker[J], limit_s: float) -> tuple[R | Lost] | None:
-    """The result of the worker's job if there is one now."""
+def _poll(worker: _Worker[J], limit_s: float) -> tuple[Any] | None:
+    """The result of the worker's job, or `Lost`, if there is one now."""
     if worker.connection.poll():
         try:
             message = worker.connection.recv()

@@ -100,7 +100,7 @@ def prepare_meshes(config: PrepareMeshes) -> Report:
     ids = object_ids(names)
     jobs = [MeshJob(ids[name], config.folder / name, name, rows.get(name, Row())) for name in names]
     making = making_of("meshes", config, config.workers)
-    identity = making.identity() | {"manifest": _digest(rows)}
+    identity: dict[str, object] = {**making.identity(), "manifest": _digest(rows)}
     undeclared = sum(1 for job in jobs if not job.row.front)
     remarks = (f"{undeclared} files have no declared front and keep their axes",) if undeclared else ()
     plan = Plan(config.out, "meshes", "files", identity, jobs, missing, remarks)
