@@ -1,6 +1,7 @@
 """The loop of a fit, the folder it leaves, and the commands that fit points and voxels."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,33 +22,37 @@ from maquette.fitting.voxels import FitVoxels, fit_voxels, full_cells
 from maquette.io import load, save
 from maquette.shapes import Mesh, PointCloud, Voxels, bounds, ico_sphere, tetrahedron, transform
 
+ROOT = Path(__file__).parents[1]
 SLOW_FIT = """
-import signal, sys, time
-import torch
+import signal, sys
 from pathlib import Path
-from maquette.fitting import fit, generator_at
-from maquette.fitting import record as records
+from maquette.fitting import record
+from tests.test_fitting import noisy_fit
 
-torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
-out, resume, seconds = Path(sys.argv[1]), sys.argv[2] == "resume", float(sys.argv[3])
-records.SAVE_EVERY = 0.05
-x = torch.full((3,), 4.0, requires_grad=True)
-optimizer = torch.optim.Adam([x], lr=0.1)
-with records.Record(out, {"lr": 0.1}, 60, resume=resume) as record:
-    record.restore({"x": x}, optimizer)
-
-    def objective(index):
-        time.sleep(seconds)
-        noise = torch.randn(3, generator=generator_at(0, index))
-        return {"near": (x - noise).square().sum(), "small": x.abs().sum()}
-
-    for step in fit(objective, optimizer, 60, start=record.start):
-        record.step(step, {"x": x}, optimizer)
-        if record.films(step):
-            record.frame(step, torch.full((8, 8, 3), step.index / 60))
-    record.finish({"x": x.tolist()}, save_shape=lambda path: path.write_text("done"), suffix=".txt")
+record.SAVE_EVERY = 0.05
+noisy_fit(Path(sys.argv[1]), seconds=0.02)
 """
+
+
+def noisy_fit(out: Path, *, resume: bool = False, seconds: float = 0.0) -> None:
+    """Sixty steps, of so many seconds, through noise that follows from the step."""
+    torch.set_num_threads(1)
+    x = torch.full((3,), 4.0, requires_grad=True)
+    optimizer = torch.optim.Adam([x], lr=0.1)
+    with Record(out, {"lr": 0.1}, 60, resume=resume) as record:
+        record.restore({"x": x}, optimizer)
+
+        def objective(index: int) -> dict[str, torch.Tensor]:
+            time.sleep(seconds)
+            noise = torch.randn(3, generator=generator_at(0, index))
+            return {"near": (x - noise).square().sum(), "small": x.abs().sum()}
+
+        for step in fit(objective, optimizer, 60, start=record.start):
+            record.step(step, {"x": x}, optimizer)
+            if record.films(step):
+                record.frame(step, torch.full((8, 8, 3), step.index / 60))
+        record.finish({"x": x.tolist()}, save_shape=lambda path: path.write_text("done"), suffix=".txt")
 
 
 def lines_of(out: Path) -> list[dict]:
@@ -124,10 +129,6 @@ def test_the_film_shows_the_first_and_the_last_step_and_more_early():
 # The folder
 
 
-def run(out: Path, mode: str, seconds: float) -> list[str]:
-    return [sys.executable, "-c", SLOW_FIT, str(out), mode, str(seconds)]
-
-
 def wait_for(condition, process: subprocess.Popen) -> None:
     begun = time.monotonic()
     while not condition():
@@ -139,7 +140,7 @@ def wait_for(condition, process: subprocess.Popen) -> None:
 def undisturbed(tmp_path_factory) -> Path:
     """The folder of a fit that nobody stopped."""
     out = tmp_path_factory.mktemp("fits") / "whole"
-    subprocess.run(run(out, "new", 0), check=True, capture_output=True, timeout=300)
+    noisy_fit(out)
     return out
 
 
@@ -152,7 +153,9 @@ def undisturbed(tmp_path_factory) -> Path:
 )
 def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending, undisturbed, tmp_path):
     out = tmp_path / "fit"
-    with subprocess.Popen(run(out, "new", 0.02), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    paths = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [sys.executable, "-c", SLOW_FIT, str(out)]
+    with subprocess.Popen(command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         wait_for(lambda: (out / "state.safetensors").is_file(), process)
         process.send_signal(ending)
         said = process.communicate()[1].decode()
@@ -160,7 +163,7 @@ def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending
     if ending == signal.SIGINT:
         assert "go on with --resume" in said
     assert not (out / "results.json").exists()
-    subprocess.run(run(out, "resume", 0), check=True, capture_output=True, timeout=300)
+    noisy_fit(out, resume=True)
     assert lines_of(out) == lines_of(undisturbed)
     assert (out / "result.txt").read_text() == "done"
     assert (out / "moulding.gif").read_bytes() == (undisturbed / "moulding.gif").read_bytes()
@@ -171,7 +174,7 @@ def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending
 def test_a_finished_fit_resumes_to_itself(undisturbed, tmp_path):
     out = tmp_path / "fit"
     shutil.copytree(undisturbed, out)
-    subprocess.run(run(out, "resume", 0), check=True, capture_output=True, timeout=300)
+    noisy_fit(out, resume=True)
     for name in ("metrics.jsonl", "moulding.gif", "results.json", "state.safetensors"):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
     assert not (out / "frames").exists()
