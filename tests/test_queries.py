@@ -69,7 +69,7 @@ def test_a_batch_asks_as_often_inside_as_outside():
         places=np.stack([places, places]).astype(np.float16),
         inside=np.packbits(np.stack([inside, outside_only]), axis=-1),
     )
-    asked, answers = balanced(data, np.array([0, 1]), np.random.default_rng(0))
+    asked, answers = balanced(data, np.array([0, 1]), [np.random.default_rng(seed) for seed in range(2)])
     assert asked.shape == (2, ASKED, 3)
     assert answers[0].sum() == ASKED // 2
     np.testing.assert_array_equal(answers[0] > 0.5, ball(asked[0]) < 0)
