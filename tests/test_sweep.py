@@ -38,7 +38,7 @@ def test_a_grid_may_vary_the_model_itself(tmp_path):
 @pytest.mark.parametrize(
     ("vary", "message"),
     [
-        ([("model.head.colour", "1", "2")], "PointsHead has no setting 'colour'; it has hidden, points"),
+        ([("model.head.colour", "1", "2")], "PointsHead has no setting 'colour'; it has distance, hidden, points"),
         ([("lr.peak", "1", "2")], "float has no setting 'peak'; it has no settings"),
         ([("model.head.points", "many")], "model.head.points: 'many' is not of type int"),
         ([("model.head.points", "1.5")], "model.head.points: 1.5 is not of type int"),
