@@ -37,7 +37,9 @@ def fit(objective: Objective, optimizer: torch.optim.Optimizer, steps: int, *, s
         for name, value in values.items():
             if not math.isfinite(value):
                 told = ", ".join(f"{other} {number:.4g}" for other, number in values.items())
-                raise FloatingPointError(f"fit: {name} is not finite in step {index} ({told}); try a lower --lr")
+                raise FloatingPointError(
+                    f"fit: {name} is not finite in step {index} ({told}); try a lower learning rate"
+                )
         loss = torch.stack(list(terms.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
