@@ -3,14 +3,18 @@
 import importlib.util
 import json
 import math
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
+from maquette import cli
 from maquette.conventions import world_from_shapenet
-from maquette.data.cluster import require_ray
+from maquette.data.cluster import require_ray, run_on_cluster
 from maquette.data.dataset import object_folder, open_dataset
 from maquette.data.pack import pack
 from maquette.data.prepare import shell
@@ -182,3 +186,41 @@ def test_a_cluster_without_ray_is_one_line_and_writes_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="needs Ray"):
         require_ray()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Exception("The current node timed out during startup. This could happen"),  # ray/_private/node.py
+        RuntimeError("Failed to start GCS.\n Last 10 lines of error files:"),
+        ConnectionError("ray client connection timeout"),
+    ],
+)
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch, capsys, tmp_path, error):
+    def init(**settings):
+        raise error
+
+    stand_in_for_ray(monkeypatch, init)
+    (tmp_path / "a.obj").write_text(box_obj(BOXES))
+    assert cli.main(["prepare", "meshes", str(tmp_path), "--out", str(tmp_path / "out"), "--cluster"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    first = str(error).splitlines()[0].rstrip(".")
+    assert line == f"maquette: no Ray cluster at 'local': {first}; mend that, or leave --cluster out"
+
+
+def test_a_fault_in_starting_a_cluster_keeps_its_traceback(monkeypatch):
+    def init(**settings):
+        raise TypeError("init() got an unexpected argument")
+
+    stand_in_for_ray(monkeypatch, init)
+    with pytest.raises(TypeError, match="unexpected argument"):
+        next(run_on_cluster(abs, [1], address="local"))
+
+
+def stand_in_for_ray(monkeypatch, init) -> None:
+    """A module `ray` that can do no more than begin."""
+    ray = ModuleType("ray")
+    ray.__spec__ = ModuleSpec("ray", None)
+    ray.init = init  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)

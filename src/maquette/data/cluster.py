@@ -40,8 +40,12 @@ def run_on_cluster(
 
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (ConnectionError, ValueError) as error:
-        raise ValueError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        # All that Ray documents is "Exception": a node that does not start in time is a plain one, nothing narrower.
+        if type(error) is not Exception and not isinstance(error, (ConnectionError, ValueError, RuntimeError)):
+            raise
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ValueError(f"no Ray cluster at {address!r}: {told}; mend that, or leave --cluster out") from error
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_run)
         shared = ray.put(task)
