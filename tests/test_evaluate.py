@@ -12,13 +12,22 @@ import pytest
 import torch
 
 from maquette.camera import orbit
-from maquette.data.dataset import Entry, Pictures, Truth, open_dataset, write_index, write_object
+from maquette.data.dataset import Entry, Missing, Pictures, Truth, open_dataset, write_index, write_object
 from maquette.data.pack import pack
-from maquette.evaluate import EvaluateConfig, baselines, evaluate_run, objects_to_measure, open_training, spread
+from maquette.evaluate import (
+    EvaluateConfig,
+    baselines,
+    evaluate_run,
+    objects_to_measure,
+    open_training,
+    spread,
+    trained_without_missing,
+)
 from maquette.evaluate.compare import CompareConfig, compare_runs
+from maquette.evaluate.runs import read_run
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
-from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, save_model
+from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.points import PointsHead
 from maquette.models.voxels import VoxelsHead
@@ -125,10 +134,10 @@ def test_the_json_says_what_the_numbers_depend_on(evaluated, data):
     assert scores["data"]["path"] == str(data) and scores["data"]["split"] == "test"
     assert (scores["data"]["requested"], scores["data"]["evaluated"]) == (4, 4)
     assert scores["training_data"] == {
-        "path": str(data), "categories": ["flat", "tall"], "objects": 8, "views": 16
+        "path": str(data), "categories": ["flat", "tall"], "objects": 8, "views": 16, "left_out": 0
     }  # fmt: skip
     assert scores["seed"] == 0 and scores["missing"] == []
-    assert scores["methods"]["points"]["own_points"] == [128]
+    assert scores["methods"]["points"]["own_points"] == [6 * 64]  # six looks, united
 
 
 def test_means_over_categories_and_objects_come_from_the_rows(evaluated):
@@ -280,7 +289,7 @@ def test_protocol_cmu2025_has_its_own_points_and_no_chamfer(run, tmp_path):
     assert scores["protocol"]["name"] == "cmu2025" and scores["protocol"]["points"] == 200
     assert not any("chamfer" in name or name == "iou" for row in evaluation.rows for name in row.scores.values)
     # A cloud is taken as it is, with as many true points.
-    assert {row.scores.truth_points for row in evaluation.rows if row.method == "points"} == {128}
+    assert {row.scores.truth_points for row in evaluation.rows if row.method == "points"} == {64}
     assert {row.scores.truth_points for row in evaluation.rows if row.method == "oracle"} == {200}
 
 
@@ -344,6 +353,60 @@ def test_objects_that_nobody_split_are_all_training_objects(data, tmp_path):
     training, missing = open_training(copy, 32, lambda *_: lambda done: None)
     assert training is not None and len(training.entries) == len(lines)
     assert missing == []
+
+
+QUICK = {"protocol": "cmu2025", "points": 100, "pictures": 0}
+"""Where scores are not what is asked."""
+
+
+def test_training_objects_may_be_missing_where_the_run_was_trained_so(run, data, tmp_path, capsys):
+    copy = tmp_path / "set"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    shutil.rmtree(copy / "objects" / "tall-1")
+    strict = EvaluateConfig(run, data, limit=1, train_data=copy, out=tmp_path / "out", **QUICK)
+    with pytest.raises(OSError, match=r"1 of 8 objects of split 'train' cannot be packed: tall-1: .* --allow-missing"):
+        evaluate_run(strict)
+    settings = {"train": {"data": str(copy), "allow_missing": True}}
+    save_model(build(TRIO), tmp_path / "run", settings)
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="1 of 8 objects .* they are left out"):
+        evaluation = evaluate_run(replace(strict, run=tmp_path / "run", train_data=None))
+    assert evaluation.facts["training_data"]["objects"] == 7 and evaluation.facts["training_data"]["left_out"] == 1
+    assert "1 of 8 training objects are missing" in capsys.readouterr().out
+    # What the run was trained with says nothing of other data.
+    assert not trained_without_missing(load_run(tmp_path / "run"), replace(strict, train_data=data))
+
+
+def lacking(dataset, *names):
+    """The data set with objects of split 'test' that it names and does not hold."""
+    return replace(dataset, missing=tuple(Missing(name, "test", "lacks model.obj") for name in names))
+
+
+def test_objects_that_are_named_and_not_there_are_counted_and_told(run, data, tmp_path, monkeypatch, capsys):
+    copy = tmp_path / "set"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    (copy / "objects" / "tall-test-1" / "shape.npz").write_bytes(b"no solid")
+    monkeypatch.setattr("maquette.evaluate.open_dataset", lambda path: lacking(open_dataset(path), "x/a", "x/b"))
+    strict = EvaluateConfig(run, copy, train_data=tmp_path / "gone", out=tmp_path / "out", **QUICK)
+    with pytest.raises(OSError, match=r"2 of 6 requested objects of set are missing: x/a: .*; x/b: .*--allow-missing$"):
+        evaluate_run(strict)
+    assert not (tmp_path / "out").exists()
+    evaluation = evaluate_run(replace(strict, allow_missing=True, limit=2))
+    facts = json.loads((tmp_path / "out" / "scores.json").read_text())["data"]
+    assert (facts["requested"], facts["evaluated"], len(facts["left_out"])) == (6, 2, 3)
+    assert {row.entry.id for row in evaluation.rows} == {"flat-test-0", "flat-test-1"}
+    said = capsys.readouterr().out
+    assert "2 test objects of set (of 6)" in said
+    assert "3 of 6 requested objects are missing: x/a: lacks model.obj; x/b: lacks model.obj; tall-test-1: " in said
+    again = read_run(tmp_path, tmp_path / "out", "run").command()
+    assert "--allow-missing" in again and again.endswith("--limit 2")
+
+
+def test_objects_of_another_split_are_not_missed(data):
+    dataset = lacking(open_dataset(data), "x/a")
+    assert len(objects_to_measure(dataset, EvaluateConfig(Path("run"), split="train"))) == 8
+    with pytest.raises(OSError, match="1 of 13 requested objects"):
+        objects_to_measure(dataset, EvaluateConfig(Path("run"), split="all"))
 
 
 # ----------------------------------------------------------------------------------- protocols, pictures, comparisons

@@ -109,7 +109,7 @@ def pack(
     dataset = open_dataset(data)
     if codes and not isinstance(dataset, HasCodes):
         raise ValueError(f"pack: {data} holds no codes of pictures (feats.npy); choose an encoder that reads pictures")
-    missing = [f"{lost.source}: {lost.reason}" for lost in dataset.missing if split in ("all", lost.split)]
+    missing = missing_in(dataset, split)
     entries = of_split(dataset.entries, split) if split == "all" or split in splits(dataset.entries) else ()
     if not len(entries):
         held = sorted(splits(dataset.entries))
@@ -133,12 +133,22 @@ def pack(
     return Pack(open_entries(folder / "entries.jsonl"), voxels=voxels, left_out=tuple(left_out), **arrays)
 
 
+def missing_in(dataset: Dataset, split: str) -> list[str]:
+    """The objects of a split that are named and not there, each with the reason; `all` takes every one."""
+    return [f"{lost.source}: {lost.reason}" for lost in dataset.missing if split in ("all", lost.split)]
+
+
 def _cannot(data: Path, split: str, lost: Sequence[str], total: int) -> str:
-    more = f"; and {len(lost) - TOLD} more" if len(lost) > TOLD else ""
     return (
-        f"{data}: {len(lost)} of {total} objects of split {split!r} cannot be packed: {'; '.join(lost[:TOLD])}{more}; "
+        f"{data}: {len(lost)} of {total} objects of split {split!r} cannot be packed: {first_of(lost)}; "
         "mend them, or go on without them with --allow-missing"
     )
+
+
+def first_of(lost: Sequence[str]) -> str:
+    """The first `TOLD` of what is lost, and how many more there are."""
+    more = f"; and {len(lost) - TOLD} more" if len(lost) > TOLD else ""
+    return f"{'; '.join(lost[:TOLD])}{more}"
 
 
 def pack_folder(data: Path, dataset: Dataset, entries: Sequence[Entry], split: str, size: int, codes: bool) -> Path:
@@ -193,7 +203,7 @@ def _shapes(
 
 _OF_VIEWS = ("views", "cameras", "codes")
 """Arrays with a row for each view; the others have one for each object."""
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 """What readers raise on files that are missing or broken."""
 
 
@@ -245,7 +255,7 @@ def _layout(dataset: Dataset, entries: Sequence[Entry], codes: bool) -> tuple[in
             voxels = dataset.truth(entry).voxels
             code = dataset.codes(entry).shape[1] if codes and isinstance(dataset, HasCodes) else None
             return None if voxels is None else len(np.packbits(voxels)), code
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
     return None, 1 if codes else None  # every object will be told by name when its turn comes
 
@@ -309,12 +319,17 @@ def _write_piece(data: Path, folder: Path, size: int, piece: _Piece) -> dict[int
     for index, entry in enumerate(piece.entries, piece.object):
         try:
             _write_entry(dataset, entry, arrays, index, view, size)
-        except _UNREADABLE as error:
-            lost[index] = " ".join(str(error).split()) or type(error).__name__
+        except UNREADABLE as error:
+            lost[index] = in_a_line(error)
         view += entry.views
     for array in arrays.values():
         array.flush()
     return lost
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, or at least its name."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _write_entry(

@@ -7,7 +7,7 @@ look at the same pictures; its random draws follow from (seed, id, method), so a
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ import tyro
 from maquette.console import bar
 from maquette.data.dataset import Dataset, HasCodes, open_dataset
 from maquette.data.entries import UNLABELLED, Entry, counts, of_split, splits
-from maquette.data.pack import Pack, pack
+from maquette.data.pack import UNREADABLE, Pack, first_of, in_a_line, missing_in, pack
 from maquette.evaluate.baselines import (
     MeanShape,
     load_mean_shapes,
@@ -32,7 +32,7 @@ from maquette.evaluate.evaluation import Evaluation
 from maquette.evaluate.gallery import write_evaluation_page, write_gallery
 from maquette.evaluate.pictures import Studio, picks, write_pictures
 from maquette.evaluate.report import write_evaluation
-from maquette.evaluate.scoring import Answers, Times, look, score_objects
+from maquette.evaluate.scoring import Answers, Times, fixed_view, look, score_objects
 from maquette.evaluate.tables import print_evaluation
 from maquette.metrics import PROTOCOLS, Protocol
 from maquette.models import Run, load_run
@@ -72,6 +72,9 @@ class EvaluateConfig:
     RUN/evaluation, or RUN/evaluation-PROTOCOL for another protocol than ours. Existing files are replaced."""
     limit: int | None = None
     """Measure only so many objects, evenly spread over the split."""
+    allow_missing: bool = False
+    """Measure although objects are missing or cannot be read; they are named and counted, and left out. Training
+    objects may be missing, too, where the run was trained with it."""
     pictures: int = 12
     """Objects kept as small pictures for `maquette compare`, evenly spread; 0 for none, and then no gallery either."""
     seed: int = 0
@@ -102,9 +105,8 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     if data is None:
         raise ValueError(f"evaluate: {run.folder} does not say what it was trained on; give --data")
     dataset = open_dataset(data)
-    requested = objects_to_measure(dataset, config)
-    entries = spread(requested, config.limit)
-    check_fit(protocol, dataset, run, entries[0])
+    found, left_out = objects_to_measure(dataset, config), missing_in(dataset, config.split)
+    requested = len(found) + len(left_out)
     out = run.folder / evaluation_folder(protocol.name) if config.out is None else config.out
     training_data = data_of_training(run, config.train_data)
 
@@ -116,8 +118,19 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             task = progress.add_task(name, total=total, note=note)
             return lambda done: progress.update(task, advance=done)
 
+        if config.allow_missing:
+            advance = phase("checking", len(found))
+            found, broken = readable(dataset, found, advance, codes=model.reads_codes)
+            left_out += broken
+        if not found:
+            raise OSError(f"{data}: all {requested} requested objects are missing: {first_of(left_out)}; mend them")
+        entries = spread(found, config.limit)
+        check_fit(protocol, dataset, run, entries[0])
         seen = look(model, dataset, entries, phase("looking", len(entries), "pictures"), frame=run.frame)
-        training, missing = open_training(training_data, model.picture_size, phase, codes=model.reads_codes)
+        incomplete = config.allow_missing or trained_without_missing(run, config)
+        training, missing = open_training(
+            training_data, model.picture_size, phase, codes=model.reads_codes, allow_missing=incomplete
+        )
         if training is None or training_data is None:
             means, missing = known_mean_shapes(run, out, missing)
             answers = Answers(means)
@@ -136,10 +149,11 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     facts = {
         "run": facts_of_run(run),
         "data": {"path": str(data), "name": dataset.name, "split": config.split, "frame": dataset.frame}
-        | {"labelled_only": config.labelled, "requested": len(requested), "evaluated": len(entries)}
+        | {"labelled_only": config.labelled, "requested": requested, "evaluated": len(entries)}
+        | {"left_out": left_out}
         | {"view": "SHA-256 of the id, first 8 bytes, modulo the views"},
         "training_data": {"path": None if training_data is None else str(training_data), "categories": categories}
-        | ({} if training is None else {"objects": len(training.entries), "views": len(training.views)}),
+        | ({} if training is None else facts_of_training(training)),
         "missing": missing,
         "runtime": runtime(times, torch.device(config.device)),
         "seed": config.seed,
@@ -217,25 +231,54 @@ def data_of_training(run: Run, told: Path | None) -> Path | None:
 
 
 def objects_to_measure(dataset: Dataset, config: EvaluateConfig) -> tuple[Entry, ...]:
-    """The split's objects in the order of their ids, those with a category if only they are wanted."""
+    """The split's objects in the order of their ids, those with a category if only they are wanted.
+
+    One that the split names and the data set lacks is an error, unless missing objects are allowed.
+    """
+    missing = missing_in(dataset, config.split)
     entries = sorted(of_split(dataset.entries, config.split), key=lambda entry: entry.id)
-    if not entries:
+    if missing and not config.allow_missing:
+        raise OSError(
+            f"evaluate: {len(missing)} of {len(entries) + len(missing)} requested objects of {dataset.name} are "
+            f"missing: {first_of(missing)}; mend them, or measure the others with --allow-missing"
+        )
+    if not entries and not missing:
         held = ", ".join(sorted(splits(dataset.entries)))
         raise ValueError(
             f"evaluate: {dataset.name} has no object of split {config.split!r}, only of {held}; choose --split, "
             "`all` takes every object"
         )
-    if config.labelled:
+    if config.labelled and entries:
         entries = [entry for entry in entries if entry.category not in UNLABELLED]
         if not entries:
             raise ValueError(f"evaluate: no object of {dataset.name} has a category; leave --labelled out")
     blind = [entry.id for entry in entries if not entry.views]
-    if blind:
+    if blind and not config.allow_missing:
         raise ValueError(
             f"evaluate: {len(blind)} of {len(entries)} objects of {dataset.name} have no picture, first {blind[0]}; "
             "nothing can be asked of a network there"
         )
     return tuple(entries)
+
+
+def readable(
+    dataset: Dataset, entries: Sequence[Entry], advance: Callable[[int], object], *, codes: bool = False
+) -> tuple[tuple[Entry, ...], list[str]]:
+    """The objects whose solid and picture can be read, and the others, each with the reason."""
+    found, broken = [], []
+    for entry in entries:
+        try:
+            if not entry.views:
+                raise ValueError("has no picture")
+            dataset.truth(entry)
+            dataset.view(entry, fixed_view(entry))
+            if codes and isinstance(dataset, HasCodes):
+                dataset.codes(entry)
+            found.append(entry)
+        except UNREADABLE as error:
+            broken.append(f"{entry.id}: {in_a_line(error)}")
+        advance(1)
+    return tuple(found), broken
 
 
 def spread(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
@@ -244,7 +287,14 @@ def spread(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
     return tuple(entries[i * len(entries) // count] for i in range(count))
 
 
-def open_training(data: Path | None, size: int, phase, *, codes: bool = False) -> tuple[Pack | None, list[str]]:
+def trained_without_missing(run: Run, config: EvaluateConfig) -> bool:
+    """Whether the run was trained with `--allow-missing`, which says nothing of another set of training objects."""
+    return config.train_data is None and bool(run.settings.get("train", {}).get("allow_missing", False))
+
+
+def open_training(
+    data: Path | None, size: int, phase, *, codes: bool = False, allow_missing: bool = False
+) -> tuple[Pack | None, list[str]]:
     """The objects that were trained on, packed, or None and why they are not there."""
     if data is None:
         return None, ["the run does not say what it was trained on; give --train-data"]
@@ -258,7 +308,8 @@ def open_training(data: Path | None, size: int, phase, *, codes: bool = False) -
         advance(done - told)
         told = done
 
-    return pack(data, training_split(data), size, codes=codes, progress=report), []
+    packed = pack(data, training_split(data), size, codes=codes, allow_missing=allow_missing, progress=report)
+    return packed, []
 
 
 def known_mean_shapes(run: Run, out: Path, missing: list[str]) -> tuple[dict[str, MeanShape], list[str]]:
@@ -268,6 +319,10 @@ def known_mean_shapes(run: Run, out: Path, missing: list[str]) -> tuple[dict[str
         if (folder / BASELINES_FILE).is_file():
             return load_mean_shapes(folder / BASELINES_FILE), missing
     return {}, [*missing, f"no mean shape: {run.folder} holds no {BASELINES_FILE}; give --train-data"]
+
+
+def facts_of_training(training: Pack) -> dict[str, object]:
+    return {"objects": len(training.entries), "views": len(training.views), "left_out": len(training.left_out)}
 
 
 def facts_of_run(run: Run) -> dict[str, object]:

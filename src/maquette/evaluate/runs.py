@@ -76,7 +76,10 @@ class Measured:
             parts.append(f"--points {said['points']}")
         if data["labelled_only"]:
             parts.append("--labelled")
-        if data["evaluated"] != data["requested"]:
+        left_out = len(data.get("left_out", ()))  # older evaluations do not tell
+        if left_out:
+            parts.append("--allow-missing")
+        if data["evaluated"] != data["requested"] - left_out:
             parts.append(f"--limit {data['evaluated']}")
         return " ".join(parts)
 

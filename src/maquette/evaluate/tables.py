@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from maquette.data.pack import first_of
 from maquette.evaluate.evaluation import Evaluation, is_aside, label, objects_in_words
 from maquette.metrics import Protocol, is_higher_better, macro
 
@@ -151,6 +152,7 @@ def category_table(evaluation: Evaluation):
 def remarks(evaluation: Evaluation) -> list[str]:
     """What a reader must know about the numbers."""
     return [
+        *_of_missing(evaluation),
         *_of_frame(evaluation),
         *_of_medians(evaluation),
         *_of_counts(evaluation),
@@ -159,6 +161,20 @@ def remarks(evaluation: Evaluation) -> list[str]:
         *_of_time(evaluation),
         *(f"missing: {line}" for line in evaluation.facts["missing"]),
     ]
+
+
+def _of_missing(evaluation: Evaluation) -> list[str]:
+    lines, data, training = [], evaluation.facts["data"], evaluation.facts["training_data"]
+    if data["left_out"]:
+        lost = data["left_out"]
+        lines.append(f"{len(lost)} of {data['requested']} requested objects are missing: {first_of(lost)}")
+    if training.get("left_out"):
+        total = training["objects"] + training["left_out"]
+        lines.append(
+            f"{training['left_out']} of {total} training objects are missing: mean shapes, retrieval and oracle are "
+            "without them"
+        )
+    return lines
 
 
 def _of_frame(evaluation: Evaluation) -> list[str]:

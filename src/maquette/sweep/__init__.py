@@ -122,6 +122,7 @@ def plans_of(config: SweepConfig) -> list[Plan]:
         measuring = EvaluateConfig(
             run.out, config.data, config.split, protocol=config.protocol, points=config.points,  # type: ignore[arg-type]
             train_data=config.data, limit=config.limit, out=run.out / "evaluation", device=run.device,
+            allow_missing=config.allow_missing,
         )  # fmt: skip
         plans.append(Plan(name, values, run, measuring, threads))
     return plans
