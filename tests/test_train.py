@@ -276,6 +276,25 @@ def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tm
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("killed_in", ["save_model", "save_state"])
+def test_a_run_killed_while_its_last_step_is_saved_is_finished_when_it_is_resumed(
+    data, tmp_path, monkeypatch, killed_in
+):
+    train(config(data, tmp_path / "whole", steps=2))
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"maquette.train.{killed_in}", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(data, tmp_path / "parts", steps=2))
+    monkeypatch.undo()
+    train(config(data, tmp_path / "parts", steps=2, resume=True))
+    whole, parts = (load_run(tmp_path / name).model.state_dict() for name in ("whole", "parts"))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=0, atol=0)
+
+
 def test_killed_at_any_moment_a_run_resumes_with_the_same_losses(data, tmp_path):
     kill_and_resume(data, tmp_path, kills=1)
 

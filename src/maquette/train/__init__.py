@@ -216,8 +216,9 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
                     model.train()
                 if (step + 1) % config.save_every == 0 or last:
                     log.flush()
-                    save_state(config.out, modules, adam, team.scaler, step + 1)
+                    # The state last: killed between the two, the run goes on from the one before and saves both again.
                     save_model(result, config.out, settings | {"step": step + 1})
+                    save_state(config.out, modules, adam, team.scaler, step + 1)
         except KeyboardInterrupt:
             # The step in hand may be half done; it is done again when the run is resumed.
             if log is not None:
@@ -303,7 +304,8 @@ def prepare_folder(config: TrainConfig) -> None:
 
 
 STEERING = ("out", "steps", "accumulate", "resume", "device", "workers", "loaders", "save_every", "validate_every")
-"""Settings that may differ when a run is resumed: the losses up to then do not follow from them."""
+"""Settings that may differ when a run is resumed. Other steps (by the cosine), parts (by batch norms) or another
+device change the losses that follow, which are then not those of a run that was never stopped."""
 
 
 def check_resumed(config: TrainConfig) -> None:
