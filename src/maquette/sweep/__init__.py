@@ -18,7 +18,7 @@ import tyro
 from maquette.console import bar
 from maquette.data.cluster import run_on_cluster
 from maquette.data.workers import Lost, run_jobs
-from maquette.evaluate import EvaluateConfig, evaluate_run
+from maquette.evaluate import EvaluateConfig, ProtocolName, evaluate_run
 from maquette.io.atomic import write_json
 from maquette.settings import to_json
 from maquette.sweep.grid import grid, name_of
@@ -41,7 +41,7 @@ class SweepConfig(TrainConfig):
     Another option must stand between the last value and `model:mesh`."""
     split: Literal["train", "val", "test", "all"] = "test"
     """What the networks are measured on."""
-    protocol: str = "maquette"
+    protocol: ProtocolName = "maquette"
     """How, as `maquette evaluate` names protocols: all runs at equal evaluation points."""
     points: int | None = None
     """Points on each surface where the protocol leaves them open."""
@@ -120,7 +120,7 @@ def plans_of(config: SweepConfig) -> list[Plan]:
         name = name_of(values)
         run = replace(changed, out=config.out / "runs" / name, workers=1)
         measuring = EvaluateConfig(
-            run.out, config.data, config.split, protocol=config.protocol, points=config.points,  # type: ignore[arg-type]
+            run.out, config.data, config.split, protocol=config.protocol, points=config.points,
             train_data=config.data, limit=config.limit, out=run.out / "evaluation", device=run.device,
             allow_missing=config.allow_missing,
         )  # fmt: skip
