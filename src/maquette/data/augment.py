@@ -59,10 +59,6 @@ class Augmentation:
 
 PLAIN = Augmentation(mirror=0.0, brightness=0.0, contrast=0.0, gamma=(1.0, 1.0), shuffled=0.0)
 """Pictures as they are."""
-COLOR_JITTER = Augmentation(
-    mirror=0.0, brightness=0.4, contrast=0.4, gamma=(1.0, 1.0), saturation=0.4, hue=0.4, shuffled=0.0
-)
-"""Close to the `ColorJitter(0.4, 0.4, 0.4, 0.4)` of deep implicit templates from pictures, which does not mirror."""
 
 
 def varied(
