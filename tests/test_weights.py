@@ -18,7 +18,7 @@ from maquette.weights.recipe import bundle
 
 def test_the_bundled_network_is_there_and_small():
     run = load_run()
-    assert run.model.representations == ("voxels", "points", "mesh")
+    assert run.model.representations == ("voxels", "points", "mesh", "occupancy")
     assert load_features(run.folder) is not None
     # What `pip install` carries for everybody: at most 25 MB.
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 25e6
@@ -46,7 +46,7 @@ def test_the_recipe_bundles_a_run(ten_objects, tmp_path):
     torch.testing.assert_close(stored, exact, rtol=0.02, atol=0.02 * float(exact.detach().abs().max()))
 
 
-@pytest.mark.parametrize("name", ["voxels", "points", "mesh"])
+@pytest.mark.parametrize("name", ["voxels", "points", "mesh", "occupancy"])
 def test_the_bundled_network_answers_a_blank_picture(name):
     model = load_run().model
     with torch.no_grad():
