@@ -13,6 +13,8 @@ FINE = 128
 LEVEL = 0.25
 """Occupancy at which the surface of predicted voxels is taken: below the 0.5 of the best score, since a person minds a
 leg that is missing more than one that is too thick."""
+FIELD_LEVEL = 0.4
+"""As `LEVEL`, of fields, which are sharper: lower, the gaps between legs close; higher, wings are lost."""
 SPECKS = 0.02
 """Pieces of a predicted solid smaller than this part of the largest are dropped."""
 
@@ -20,11 +22,11 @@ SPECKS = 0.02
 def fine_surface(model: SingleView, features: Features) -> Mesh:
     """The surface of a picture's field of occupancy: closed, `FINE` cells a side, without small floating pieces.
 
-    At the level that the network was made with, or lower where a hesitant field does not reach it.
+    At `FIELD_LEVEL`, or lower where a hesitant field does not reach it.
     """
     decoder = model.decoders["occupancy"]
     assert isinstance(decoder, OccupancyDecoder)
-    level = decoder.config.meshing.level
+    level = min(FIELD_LEVEL, decoder.config.meshing.level)
     for part in (1, 0.5, 0.2, 0.1):
         mesh = decoder.meshes(features, Meshing(FINE, max(1e-4, level * part)))[0]
         if len(mesh.faces):

@@ -55,7 +55,7 @@ class Recipe:
     objects: tuple[int, int] = (16_000, 20_000)
     """In the studio, and under wild conditions."""
     views: int = 6
-    steps: tuple[int, int, int] = (6_800, 5_000, 1_500)
+    steps: tuple[int, int, int] = (6_800, 5_000, 1_000)
     """Of the three trainings."""
     batch: int = 64
     device: str = "cpu"
