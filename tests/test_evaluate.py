@@ -27,7 +27,7 @@ from maquette.evaluate.compare import CompareConfig, compare_runs
 from maquette.evaluate.runs import read_run
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
-from maquette.models import SmallEncoder, TrioConfig, VoxelsConfig, build, load_run, save_model
+from maquette.models import PointsConfig, SmallEncoder, TrioConfig, VoxelsConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.points import PointsHead
 from maquette.models.voxels import VoxelsHead
@@ -342,6 +342,23 @@ def test_settings_that_make_no_sense_are_refused(run, data, tmp_path):
     save_model(build(VoxelsConfig(ENCODER, VoxelsHead(channels=8))), tmp_path / "run", {})
     with pytest.raises(ValueError, match="does not say what it was trained on; give --data"):
         evaluate_run(EvaluateConfig(tmp_path / "run"))
+
+
+def test_data_without_voxels_is_measured_without_mean_shapes(data, tmp_path):
+    copy = tmp_path / "set"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("packs"))
+    for file in copy.glob("objects/*/shape.npz"):
+        with np.load(file) as arrays:
+            kept = {name: arrays[name] for name in ("points", "normals", "labels")}
+        places = np.random.default_rng(0).uniform(-0.5, 0.5, (64, 3)).astype(np.float16)
+        np.savez(file, places=places, distances=np.abs(places).max(1) - np.float16(0.2), **kept)
+    torch.manual_seed(0)
+    model = PointsConfig(ENCODER, PointsHead(points=64, hidden=16))
+    save_model(build(model), tmp_path / "run", {"train": {"data": str(copy)}})
+    evaluation = evaluate_run(EvaluateConfig(tmp_path / "run", limit=2, pictures=0))
+    assert evaluation.facts["missing"] == ["no mean shape: the training data has no voxels to average"]
+    assert "mean_shape" not in evaluation.methods() and evaluation.summary("oracle").objects == 2
+    assert evaluation.untrained() == []
 
 
 def test_objects_that_nobody_split_are_all_training_objects(data, tmp_path):

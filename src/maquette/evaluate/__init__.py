@@ -136,7 +136,10 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
             answers = Answers(means)
         else:
             named = {category for _, category in counts(training.entries)} - {""}
-            means = mean_shapes(training, phase("mean shapes", len(named), "categories"))
+            if training.voxels is None:
+                means, missing = {}, [*missing, "no mean shape: the training data has no voxels to average"]
+            else:
+                means = mean_shapes(training, phase("mean shapes", len(named), "categories"))
             advance = phase("retrieval", len(training.views), "views")
             retrieved = retrieve(model, training, seen.codes, seen.thumbnails, advance)
             truths = torch.stack([oracle_points(dataset.truth(entry).points) for entry in entries])
@@ -145,7 +148,8 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
         advance, times = phase("scoring", len(entries)), Times()
         rows = tuple(score_objects(model, dataset, entries, seen, answers, protocol, config.seed, advance, times))
 
-    categories = None if training is None and not means else sorted(means)
+    known = set(means) if training is None else {category for _, category in counts(training.entries)} - {""}
+    categories = None if training is None and not means else sorted(known)
     facts = {
         "run": facts_of_run(run),
         "data": {"path": str(data), "name": dataset.name, "split": config.split, "frame": dataset.frame}
@@ -160,7 +164,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
         "seconds": round(time.perf_counter() - began, 1),
     }
     evaluation = Evaluation(protocol, model.representations, rows, facts)
-    if training is not None:
+    if training is not None and means:
         save_mean_shapes(out / BASELINES_FILE, means)
     write_evaluation(evaluation, out)
     written = ["scores.json", "scores.csv"] + ["fscore.png"] * (len(protocol.thresholds) > 1)
