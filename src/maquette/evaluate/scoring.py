@@ -205,7 +205,7 @@ def score_objects(
     """One row per object and method, object by object. Only 32 objects' predictions are held at a time."""
     surfaces = {name: mean.surface() for name, mean in answers.means.items()}
     for start in range(0, len(entries), 32):
-        once = protocol.clouds == "as they are"
+        once = protocol.clouds == "as they are" or protocol.drawn == "all vertices"
         predicted = predict(model, seen.given(slice(start, start + 32)), times, once=once)
         for at, entry in enumerate(entries[start : start + 32], start):
             turn = None if seen.turns is None else seen.turns[at]

@@ -40,6 +40,7 @@ from maquette.models import (
     save_model,
     total_loss,
 )
+from maquette.models.network import shares
 from maquette.settings import to_json
 from maquette.train.failures import failed, not_finite, save_batch, telling_of_memory
 from maquette.train.loader import ahead
@@ -240,6 +241,10 @@ def begun(config: TrainConfig, team: "Accelerator") -> SingleView:
             print(f"{len(taken)} of {len(own)} tensors begin as in {config.start}", file=sys.stderr)
     if config.learn == "decoders":
         model.freeze_encoder()
+    for name, share in shares(config.model).items():
+        if share == 0 and name in model.decoders:
+            # What learns nothing has no gradient to share with other processes.
+            model.decoders[name].requires_grad_(False)
     return model
 
 
