@@ -348,7 +348,7 @@ def test_a_field_s_surface_is_what_its_run_gives_unless_told(photos, tmp_path, m
     # Logit -2 is probability 0.12: no half, but more than a fifth of it.
     hesitant = reconstruct(photos / "disc.png", run=filled(tmp_path / "hesitant", -2.0))
     assert len(hesitant.mesh.faces) > 0
-    with pytest.raises(ValueError, match=r"nowhere fuller than 0\.05 for this picture"):
+    with pytest.raises(ValueError, match=r"nowhere fuller than 0\.04 for this picture"):
         reconstruct(photos / "disc.png", run=filled(tmp_path / "empty", -8.0))
 
 
