@@ -25,14 +25,14 @@ from maquette.data.batches import training_batch
 from maquette.data.pack import Pack, pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.io import load, save
-from maquette.models import MeshConfig, ModelConfig, PointsConfig, TrioConfig, build, total_loss
+from maquette.models import MeshConfig, ModelConfig, MultiHeadConfig, PointsConfig, build, total_loss
 from maquette.shapes import sample, torus
 from maquette.train.loader import ahead
 
 NETWORKS: dict[str, ModelConfig] = {
     "points": PointsConfig(),
     "mesh": MeshConfig(),
-    "trio": TrioConfig(),
+    "multihead": MultiHeadConfig(),
 }
 STEPS, TURNS = 3, 3
 

@@ -27,14 +27,14 @@ from maquette.evaluate.compare import CompareConfig, compare_runs
 from maquette.evaluate.runs import read_run
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
-from maquette.models import PointsConfig, SmallEncoder, TrioConfig, VoxelsConfig, build, load_run, save_model
+from maquette.models import MultiHeadConfig, PointsConfig, SmallEncoder, VoxelsConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.points import PointsHead
 from maquette.models.voxels import VoxelsHead
 from maquette.shapes import cell_centers
 
 ENCODER = SmallEncoder(width=8, features=16, picture_size=32)
-TRIO = TrioConfig(ENCODER, VoxelsHead(channels=8), PointsHead(64, 16), MeshHead(level=1, hidden=8, samples=64))
+MULTI = MultiHeadConfig(ENCODER, VoxelsHead(channels=8), PointsHead(64, 16), MeshHead(level=1, hidden=8, samples=64))
 POINTS = 600
 NETWORK = {"voxels", "points", "mesh"}
 BASELINES = {"mean_shape", "retrieval_encoder", "retrieval_thumbnail", "oracle", "ceiling", "ceiling_voxels"}
@@ -104,9 +104,9 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, data) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "trio"
+    folder = tmp_path_factory.mktemp("run") / "multihead"
     torch.manual_seed(0)
-    save_model(build(TRIO), folder, {"train": {"data": str(data)}, "step": 7})
+    save_model(build(MULTI), folder, {"train": {"data": str(data)}, "step": 7})
     return folder
 
 
@@ -189,7 +189,7 @@ def test_baselines_find_a_training_object_in_its_own_training_set(run, tmp_path)
 
 def test_retrieval_searches_all_views_of_all_objects(data, run):
     training = pack(data, "train", 32)
-    model = build(TRIO).eval()
+    model = build(MULTI).eval()
     pictures = torch.from_numpy(np.array(training.views)).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
         found = baselines.retrieve(
@@ -384,7 +384,7 @@ def test_training_objects_may_be_missing_where_the_run_was_trained_so(run, data,
     with pytest.raises(OSError, match=r"1 of 8 objects of split 'train' cannot be packed: tall-1: .* --allow-missing"):
         evaluate_run(strict)
     settings = {"train": {"data": str(copy), "allow_missing": True}}
-    save_model(build(TRIO), tmp_path / "run", settings)
+    save_model(build(MULTI), tmp_path / "run", settings)
     capsys.readouterr()
     with pytest.warns(UserWarning, match="1 of 8 objects .* they are left out"):
         evaluation = evaluate_run(replace(strict, run=tmp_path / "run", train_data=None))
@@ -489,10 +489,10 @@ def test_a_run_compared_with_itself_differs_by_nothing(run, twin, tmp_path):
     (run / "metrics.jsonl").write_text('{"step": 0, "mesh": 2.0}\n{"step": 1, "mesh": 1.0}\n{"step": 2, "me')
     comparison = compare_runs(CompareConfig((run, twin), tmp_path))
     said = json.loads((tmp_path / "compare.json").read_text())
-    assert len(said["methods"]) == 6 and [run["name"] for run in said["runs"]] == ["trio", "twin <i>&"]
+    assert len(said["methods"]) == 6 and [run["name"] for run in said["runs"]] == ["multihead", "twin <i>&"]
     by_title = {method["title"]: method for method in said["methods"]}
-    reference = comparison.reference.removeprefix("trio, ")
-    assert by_title[f"trio, {reference}"]["against_reference"] is None
+    reference = comparison.reference.removeprefix("multihead, ")
+    assert by_title[f"multihead, {reference}"]["against_reference"] is None
     same = by_title[f"twin <i>&, {reference}"]["against_reference"]
     assert (same["difference"], same["higher"], same["lower"], same["p"]) == (0, 0, 0, 1)
     page = (tmp_path / "index.html").read_text()

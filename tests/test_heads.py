@@ -14,10 +14,10 @@ from maquette.models import (
     Features,
     MeshConfig,
     ModelConfig,
+    MultiHeadConfig,
     PointsConfig,
     PrecomputedCodes,
     SmallEncoder,
-    TrioConfig,
     VoxelsConfig,
     build,
     load_run,
@@ -333,7 +333,7 @@ def test_sizes_that_no_head_can_have_are_refused(make, words):
 
 def test_the_bundled_network_keeps_its_heads():
     config = load_run().model.config
-    assert isinstance(config, TrioConfig) and isinstance(config.mesh, MeshHead)
+    assert isinstance(config, MultiHeadConfig) and isinstance(config.mesh, MeshHead)
     assert math.isclose(config.voxels.full_weight, 1.3)
 
 

@@ -10,9 +10,9 @@ from maquette.data.targets import Targets
 from maquette.models import (
     Features,
     MeshConfig,
+    MultiHeadConfig,
     PointsConfig,
     SmallEncoder,
-    TrioConfig,
     VoxelsConfig,
     build,
     load_run,
@@ -26,7 +26,7 @@ from maquette.models.voxels import VoxelsHead
 from maquette.shapes import Mesh, PointCloud, Voxels
 
 SMALL = SmallEncoder(width=8, features=16, picture_size=32)
-TRIO = TrioConfig(
+MULTI = MultiHeadConfig(
     SMALL, VoxelsHead(hidden=8, channels=8), PointsHead(points=50, hidden=8), MeshHead(level=1, hidden=8, samples=40)
 )
 
@@ -47,7 +47,7 @@ def targets_of(count: int, generator: torch.Generator) -> Targets:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_representation_comes_out_for_any_batch_size(count):
-    model = build(TRIO).eval()
+    model = build(MULTI).eval()
     features = model.encode(torch.rand(count, 4, 32, 32))
     for name, kind in (("voxels", Voxels), ("points", PointCloud), ("mesh", Mesh)):
         shapes = model.shapes(features, name)
@@ -59,7 +59,7 @@ def test_every_representation_comes_out_for_any_batch_size(count):
 
 
 def test_a_picture_is_predicted_alike_alone_and_in_a_batch():
-    model = build(TRIO).eval()
+    model = build(MULTI).eval()
     images = torch.rand(3, 4, 32, 32)
     together = model.shapes(model.encode(images), "mesh")[1].vertices
     alone = model.shapes(model.encode(images[1:2]), "mesh")[0].vertices
@@ -68,7 +68,7 @@ def test_a_picture_is_predicted_alike_alone_and_in_a_batch():
 
 
 def test_colours_under_a_transparent_pixel_do_not_matter():
-    model = build(TRIO).eval()
+    model = build(MULTI).eval()
     image = torch.rand(1, 4, 32, 32)
     image[:, 3, :, :16] = 0
     other = image.clone()
@@ -95,7 +95,7 @@ def test_a_single_head_knows_only_its_representation():
 
 
 def test_every_term_sends_a_gradient_to_the_encoder(generator):
-    model = build(TRIO)
+    model = build(MULTI)
     terms = model.losses(torch.rand(4, 4, 32, 32), targets_of(4, generator))
     assert set(terms) == {"viewpoint", "voxels", "points", "mesh", "smooth"}
     weight = model.encoder.head[1].weight
@@ -114,7 +114,7 @@ def test_cameras_that_are_not_known_teach_nothing(generator):
 
 
 def test_a_saved_network_predicts_the_same_when_it_is_loaded(tmp_path):
-    for config in (TRIO, VoxelsConfig(SMALL), MeshConfig(SMALL, MeshHead(level=1))):
+    for config in (MULTI, VoxelsConfig(SMALL), MeshConfig(SMALL, MeshHead(level=1))):
         model = build(config).eval()
         save_model(model, tmp_path / "run", {"step": 3})
         run = load_run(tmp_path / "run")
@@ -124,19 +124,27 @@ def test_a_saved_network_predicts_the_same_when_it_is_loaded(tmp_path):
         torch.testing.assert_close(run.model.encode(images).code, model.encode(images).code, rtol=0, atol=0)
 
 
+def test_a_run_saved_when_the_network_of_several_heads_was_called_trio_still_loads(tmp_path):
+    save_model(build(MULTI), tmp_path, {"train": {"type": "TrainConfig"}})
+    written = tmp_path / "config.json"
+    written.write_text(written.read_text().replace('"MultiHeadConfig"', '"TrioConfig"'))
+    assert "TrioConfig" in written.read_text()
+    assert load_run(tmp_path).model.config == MULTI
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
-    save_model(build(TRIO), tmp_path / "a", {})
+    save_model(build(MULTI), tmp_path / "a", {})
     save_model(build(PointsConfig(SMALL)), tmp_path / "b", {})
     (tmp_path / "b" / "model.safetensors").replace(tmp_path / "a" / "model.safetensors")
     with pytest.raises(
-        OSError, match=r"of PointsConfig of SmallEncoder, PointsHead, but config\.json says TrioConfig of Small"
+        OSError, match=r"of PointsConfig of SmallEncoder, PointsHead, but config\.json says MultiHeadConfig of Small"
     ):
         load_run(tmp_path / "a")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a file of weights", b"\x80\x04cos\nsystem\n"])
 def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
-    save_model(build(TRIO), tmp_path, {})
+    save_model(build(MULTI), tmp_path, {})
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(OSError, match="not a safetensors file"):
         load_run(tmp_path)
@@ -144,7 +152,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("text", ['{"model": "x"}', "", "{}", "[]", json.dumps({"model": {"type": "Sculptor"}})])
 def test_a_broken_configuration_is_refused(tmp_path, text):
-    save_model(build(TRIO), tmp_path, {})
+    save_model(build(MULTI), tmp_path, {})
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(OSError, match="not a run's configuration"):
         load_run(tmp_path)
@@ -161,7 +169,7 @@ def test_a_broken_configuration_is_refused(tmp_path, text):
     ],
 )  # fmt: skip
 def test_absurd_values_in_a_configuration_are_refused_in_a_line(tmp_path, path, value):
-    save_model(build(TRIO), tmp_path, {})
+    save_model(build(MULTI), tmp_path, {})
     settings = json.loads((tmp_path / "config.json").read_text())
     place = settings["model"]
     for key in path[:-1]:
@@ -196,7 +204,7 @@ def test_a_cloud_of_two_looks_is_the_same_for_the_mirrored_picture_mirrored():
 
 
 def test_every_look_adds_its_points_and_other_shapes_are_those_of_the_first():
-    model = build(TRIO).eval()
+    model = build(MULTI).eval()
     images = torch.rand(1, 4, 32, 32)
     with torch.no_grad():
         looks = model.look(images)

@@ -18,11 +18,11 @@ from maquette import cli
 from maquette.io import load, read_picture, write_picture
 from maquette.models import (
     MeshConfig,
+    MultiHeadConfig,
     OccupancyConfig,
     PointsConfig,
     PrecomputedCodes,
     SmallEncoder,
-    TrioConfig,
     build,
     load_run,
     save_model,
@@ -42,7 +42,7 @@ from maquette.shapes.columns import is_closed
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    config = TrioConfig(encoder=SmallEncoder(), points=PointsHead(points=256), mesh=MeshHead(level=2))
+    config = MultiHeadConfig(encoder=SmallEncoder(), points=PointsHead(points=256), mesh=MeshHead(level=2))
     save_model(build(config), folder, {})
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from maquette.models import SmallEncoder, TrioConfig, load_run
+from maquette.models import MultiHeadConfig, SmallEncoder, load_run
 from maquette.models.mesh import MeshHead
 from maquette.models.occupancy import TriplaneOccupancy
 from maquette.models.outside import load_features
@@ -26,7 +26,7 @@ def test_the_bundled_network_is_there_and_small():
 
 def test_the_recipe_bundles_a_run(ten_objects, tmp_path):
     run, out = tmp_path / "run", tmp_path / "weights"
-    config = TrioConfig(
+    config = MultiHeadConfig(
         SmallEncoder(width=8, features=16, picture_size=32),
         VoxelsHead(hidden=8, channels=8),
         PointsHead(points=50, hidden=8),

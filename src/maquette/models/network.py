@@ -88,8 +88,8 @@ class OccupancyConfig:
 
 
 @dataclass(frozen=True)
-class TrioConfig:
-    """Picture to all three at once, and by choice to a field, from one shared encoder: the bundled network."""
+class MultiHeadConfig:
+    """Picture to voxels, points, a mesh and by choice a field, by heads on one encoder: the bundled network."""
 
     encoder: AnyEncoder = SmallEncoder()
     voxels: VoxelsHead = VoxelsHead(full_weight=1.3)
@@ -108,7 +108,7 @@ class TrioConfig:
         check_ranges(self, {"voxels_share": (0, 1), "mesh_share": (0, 1), "occupancy_share": (0, 1)})
 
 
-ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | AtlasConfig | OccupancyConfig | TrioConfig
+ModelConfig = VoxelsConfig | PointsConfig | MeshConfig | AtlasConfig | OccupancyConfig | MultiHeadConfig
 Head = (
     VoxelsHead
     | DeconvolutionVoxels
@@ -143,7 +143,7 @@ kind; a third of the points', whose few anchors can never be as near to the trut
 
 def heads(config: ModelConfig) -> tuple[Head, ...]:
     match config:
-        case TrioConfig(voxels=voxels, points=points, mesh=mesh, occupancy=occupancy):
+        case MultiHeadConfig(voxels=voxels, points=points, mesh=mesh, occupancy=occupancy):
             return (voxels, points, mesh) if occupancy is None else (voxels, points, mesh, occupancy)
         case _:
             return (config.head,)
@@ -151,7 +151,7 @@ def heads(config: ModelConfig) -> tuple[Head, ...]:
 
 def shares(config: ModelConfig) -> dict[str, float]:
     """The part of every batch that a representation is trained on, where it is not the whole."""
-    if not isinstance(config, TrioConfig):
+    if not isinstance(config, MultiHeadConfig):
         return {}
     return {"voxels": config.voxels_share, "mesh": config.mesh_share, "occupancy": config.occupancy_share}
 
@@ -286,7 +286,7 @@ class SingleView(nn.Module):
             return self._losses(features, targets)
 
     def _losses(self, features: Features, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        apart = not isinstance(self.config, TrioConfig) and self.config.cameras == "apart"
+        apart = not isinstance(self.config, MultiHeadConfig) and self.config.cameras == "apart"
         terms = self.viewpoint_decoder.loss(Features(features.code.detach()) if apart else features, targets)
         parts = shares(self.config) if self.training else {}
         for name, decoder in self.decoders.items():

@@ -1,6 +1,7 @@
 """Runs on disk: config.json says what the network is, model.safetensors holds its numbers. Nothing is pickled."""
 
 import json
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from maquette.models.encoders import without_weights
 from maquette.models.network import ModelConfig, SingleView, build, heads
 from maquette.settings import from_json, to_json
 
-BUNDLED = Path(__file__).parent.parent / "weights" / "trio"
+BUNDLED = Path(__file__).parent.parent / "weights" / "multihead"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load_run(folder: Path | None = None) -> Run:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; give the folder of a run made by `maquette train`")
     try:
-        settings = json.loads(config_path.read_text())
+        settings = saved_settings(config_path)
         config = from_json(ModelConfig, settings["model"])
         # The run holds all its weights; the file that its encoder began from need not be on this machine.
         model = build(replace(config, encoder=without_weights(config.encoder)))
@@ -80,6 +81,11 @@ def load_run(folder: Path | None = None) -> Run:
         raise OSError(f"{weights_path}: the weights hold numbers that are not finite; train again or take another file")
     model.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
     return Run(model.eval(), where, settings)
+
+
+def saved_settings(path: Path) -> typing.Any:
+    """What a run's config.json holds; the network of several heads was called TrioConfig while it had three."""
+    return json.loads(path.read_text().replace('"TrioConfig"', '"MultiHeadConfig"'))
 
 
 def misfit(wanted: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> str | None:

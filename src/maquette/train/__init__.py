@@ -6,7 +6,6 @@ metrics.jsonl, state.safetensors, pictures/ and tensorboard/.
 """
 
 import copy
-import json
 import math
 import sys
 from contextlib import nullcontext
@@ -29,11 +28,11 @@ from maquette.io.atomic import write_json
 from maquette.models import (
     AtlasConfig,
     MeshConfig,
+    MultiHeadConfig,
     OccupancyConfig,
     PointsConfig,
     PrecomputedCodes,
     SingleView,
-    TrioConfig,
     VoxelsConfig,
     build,
     load_run,
@@ -41,6 +40,7 @@ from maquette.models import (
     total_loss,
 )
 from maquette.models.network import shares
+from maquette.models.runs import saved_settings
 from maquette.settings import to_json
 from maquette.train.failures import failed, not_finite, save_batch, telling_of_memory
 from maquette.train.loader import ahead
@@ -60,7 +60,7 @@ NamedModel = (
     | Annotated[MeshConfig, tyro.conf.subcommand("mesh")]
     | Annotated[AtlasConfig, tyro.conf.subcommand("atlas")]
     | Annotated[OccupancyConfig, tyro.conf.subcommand("occupancy")]
-    | Annotated[TrioConfig, tyro.conf.subcommand("trio")]
+    | Annotated[MultiHeadConfig, tyro.conf.subcommand("multihead")]
 )
 """`ModelConfig` under the names that the command line gives its members: model:voxels and so on."""
 
@@ -315,7 +315,7 @@ device change the losses that follow, which are then not those of a run that was
 
 def check_resumed(config: TrainConfig) -> None:
     """A resumed run must have been begun with the same settings, or its losses would not be those of one run."""
-    saved = json.loads((config.out / "config.json").read_text()).get("train", {})
+    saved = saved_settings(config.out / "config.json").get("train", {})
     for name, value in to_json(config).items():
         if name not in STEERING and saved.get(name) != value:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""The network that comes with Maquette, in `trio/`, and how it was made: `python -m maquette.weights`."""
+"""The network that comes with Maquette, in `multihead/`, and how it was made: `python -m maquette.weights`."""

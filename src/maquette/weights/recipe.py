@@ -18,7 +18,7 @@ from maquette.data.disturb import PHOTOGRAPHS
 from maquette.data.pack import Pack, pack
 from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.metrics import f_score, match
-from maquette.models import SingleView, TrioConfig, load_run, save_model
+from maquette.models import MultiHeadConfig, SingleView, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.occupancy import Meshing, OccupancyDecoder, TriplaneOccupancy
 from maquette.models.outside import encoded, save_features, training_features
@@ -30,9 +30,9 @@ from maquette.train import TrainConfig, train
 
 LEVELS = tuple(round(0.3 + 0.05 * step, 2) for step in range(13))
 """Probabilities tried as the surface of predicted voxels and fields."""
-STUDIO = TrioConfig()
+STUDIO = MultiHeadConfig()
 """The first training: an encoder and three heads that learn what objects are like, in even light."""
-WILD = TrioConfig(
+WILD = MultiHeadConfig(
     points=PointsHead(distance="plain"),
     mesh=MeshHead(hidden=256),
     voxels_share=0.0,
