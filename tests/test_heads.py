@@ -301,9 +301,10 @@ def test_a_residual_grid_of_64_learns_a_ball_from_voxels_of_32_and_queries():
     torch.manual_seed(0)
     _, decoder = build_decoder(ResidualVoxels(64, channels=16), PrecomputedCodes(4))
     features, optimizer = Features(torch.ones(1, 4)), torch.optim.Adam(decoder.parameters(), lr=1e-2)
-    queries = torch.rand(1, 4000, 3) - 0.5
-    targets = replace(targets_of(1), queries=queries, inside=(queries.norm(dim=-1) < 0.3).float())
     for _ in range(150):
+        # Drawn anew each step, as a training draws them: 4,000 that stay are too few to tell the surface to 1/64.
+        queries = torch.rand(1, 4000, 3) - 0.5
+        targets = replace(targets_of(1), queries=queries, inside=(queries.norm(dim=-1) < 0.3).float())
         optimizer.zero_grad()
         total_loss(decoder.loss(features, targets)).backward()
         optimizer.step()
