@@ -165,6 +165,17 @@ def bumpy(level: int) -> Mesh:
     return Mesh(sphere.vertices * ELLIPSOID * bumps, sphere.faces)
 
 
+def with_limbs(level: int) -> Mesh:
+    """An ellipsoid with six limbs of different lengths, which tell cameras apart as an animal's do."""
+    sphere, lengths = ico_sphere(level), torch.tensor([1.0, 0.7, 0.9, 0.8, 0.6, 0.75])
+    towards = torch.tensor(
+        [[1.0, 0.3, 0.2], [-0.3, 1.0, 0.5], [-0.5, -0.6, 0.8], [0.4, -0.9, -0.2], [-0.9, 0.1, -0.3], [0.2, 0.4, -1.0]]
+    )
+    cosines = sphere.vertices @ torch.nn.functional.normalize(towards, dim=1).T
+    limbs = (lengths * torch.exp(-16 * (1 - cosines))).sum(1, keepdim=True)
+    return Mesh(sphere.vertices * ELLIPSOID * (1 + limbs), sphere.faces)
+
+
 @pytest.mark.slow
 def test_a_camera_that_stands_wrong_is_found_again(tmp_path):
     """One of ten stands 0.13 units aside, which moves its picture by nearly 2 pixels."""
@@ -272,12 +283,12 @@ def test_outlines_bring_shaken_cameras_back_to_a_shape_that_is_known():
 
 @pytest.mark.slow
 def test_cameras_and_shape_are_found_together(tmp_path):
-    """All cameras 3 degrees and 5 % off, at so few pixels that turns of so round a shape stay half undecided.
+    """All cameras 3 degrees and 5 % off, of a shape with limbs: of a round one, outlines do not tell the cameras.
 
     What must hold: cameras end nearer to the true ones than they began, and the unseen outlines nearer to those that
     the true cameras give than to those that the wrong ones give.
     """
-    views, unseen = (render_views(bumpy(4), Fibonacci(k, turn_deg=t), 64) for k, t in ((12, 0.0), (6, 60.0)))
+    views, unseen = (render_views(with_limbs(4), Fibonacci(k, turn_deg=t), 64) for k, t in ((12, 0.0), (6, 60.0)))
     wrong = replace(views, cameras=shaken(views.cameras))
     config = small(tmp_path, tmp_path, growth=Subdivided(2, 3), poses=RefinedPoses(), steps=800)
 
