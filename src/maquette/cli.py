@@ -110,6 +110,9 @@ COMMANDS = {
         "maquette.sweep", "SweepConfig", "sweep", "train over a grid of settings and compare: tables, F-score curves"
     ),
     "evaluate": Command("maquette.evaluate", "EvaluateConfig", "evaluate_run", "measure a run beside its baselines"),
+    "explain": Command(
+        "maquette.explain", "ExplainConfig", "explain_pictures", "heat maps: what in a picture makes the solid so"
+    ),
     "compare": Command("maquette.evaluate.compare", "CompareConfig", "compare_runs", "evaluated runs side by side"),
 }
 

@@ -215,7 +215,7 @@ class ReconstructConfig:
 def reconstruct_pictures(config: ReconstructConfig) -> None:
     """Reconstruct a batch into a folder that appears whole at the end; a ValueError says how many pictures failed."""
     pictures, failures = find_pictures(config.photos)
-    _check_out(config, pictures)
+    check_out(config.out, pictures, RECORD, force=config.force)
     run = load_run(config.run)
     known = load_features(run.folder)
     representation = chosen(run, config.representation)
@@ -225,7 +225,7 @@ def reconstruct_pictures(config: ReconstructConfig) -> None:
         complain(failure.name, failure.reason)
     cards: list[Card] = []
     records: list[dict] = []
-    with _replacing(config.out, force=config.force) as folder, one_thread():
+    with replacing(config.out, force=config.force) as folder, one_thread():
         for path, name in zip(pictures, folder_names(pictures), strict=True):
             started = time.perf_counter()
             try:
@@ -290,23 +290,23 @@ def folder_names(pictures: list[Path]) -> list[str]:
     return names
 
 
-def _check_out(config: ReconstructConfig, pictures: list[Path]) -> None:
-    out = config.out
+def check_out(out: Path, pictures: list[Path], record: str, *, force: bool) -> None:
+    """Refuse a folder of results that is there, unless `force` may replace it: one that holds `record`, or nothing."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise FileExistsError(f"{out}: exists and is not a folder; give another --out")
     if not out.exists():
         return
-    if not config.force:
+    if not force:
         raise FileExistsError(f"{out}: exists; give another --out, or --force to replace it")
-    if any(out.iterdir()) and not (out / RECORD).is_file():
-        raise FileExistsError(f"{out}: holds no {RECORD}, so it is not replaced even with --force; give another --out")
+    if any(out.iterdir()) and not (out / record).is_file():
+        raise FileExistsError(f"{out}: holds no {record}, so it is not replaced even with --force; give another --out")
     for path in pictures:
         if path.resolve().is_relative_to(out.resolve()):
             raise FileExistsError(f"{out}: holds the picture {path}, which --force would delete; give another --out")
 
 
 @contextmanager
-def _replacing(out: Path, *, force: bool) -> Iterator[Path]:
+def replacing(out: Path, *, force: bool) -> Iterator[Path]:
     """A new folder beside `out` that takes its place at the end; whatever goes wrong leaves `out` as it was."""
     target = out.resolve()
     temporary = target.parent / f".tmp-{secrets.token_hex(6)}-{target.name[:40]}"

@@ -88,8 +88,19 @@ class Dino(nn.Module):
             self.vit.eval()
         return self
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer's blocks, from the picture on."""
+        # DINOv3's encoder has its blocks under `model` in some versions of the library, at its top in others.
+        inner = getattr(self.vit, "encoder", None) or getattr(self.vit, "model", None) or self.vit
+        blocks = inner.layer
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
     def forward(self, images: Float[Tensor, "B 4 S S"]) -> Features:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
+        # What is frozen learns nothing, but the picture itself may be asked for its gradient.
+        wanted = images.requires_grad or not self.config.frozen
+        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
             tokens = self.vit(pixel_values=on_white(images)).last_hidden_state
         side = self.config.picture_size // self.config.patch
         # The class token comes first, then registers where there are any, then the patches row by row.

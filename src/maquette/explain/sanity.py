@@ -1,0 +1,79 @@
+"""Does a map depend on what the network has learnt? Weights are randomised from the answer down to the picture.
+
+Adebayo et al. 2018, section 3.1 (cascading randomisation): a map that stays the same while the weights are lost shows
+edges of the picture, not what the network looks at. S pixels a side.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from maquette.models import SingleView
+
+WINDOW = 7
+"""Pixels a side of the window that SSIM compares."""
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """How alike a map and those of the network with randomised weights are: 1 is the same, 0 as it should be."""
+
+    stages: tuple[str, ...]
+    """What was randomised beside all before it."""
+    correlation: tuple[float, ...]
+    """Spearman's rank correlation of absolute values, over the pixels of the object."""
+    similarity: tuple[float, ...]
+    """SSIM of absolute values, each map by its own maximum, its mean over the pixels of the object."""
+
+
+def parts(model: SingleView, representation: str) -> list[tuple[str, nn.Module]]:
+    """Modules with weights between a picture and an answer, the last first; of lists of modules each."""
+    found: list[tuple[str, nn.Module]] = []
+    for name, whole in (("encoder", model.encoder), ("decoder", model.decoders[representation])):
+        for child, module in whole.named_children():
+            inner = isinstance(module, nn.Sequential | nn.ModuleList)
+            pieces = module.named_children() if inner else [("", module)]
+            found += [(f"{name}.{child}.{piece}".rstrip("."), part) for piece, part in pieces]
+    return [(name, part) for name, part in reversed(found) if any(True for _ in part.parameters())]
+
+
+def cascade(model: SingleView, representation: str, *, seed: int = 0) -> Iterator[tuple[str, SingleView]]:
+    """The network with more and more weights randomised, and the name of what was added; one copy, changed each time.
+
+    Each tensor's numbers change places with each other, so that their size and spread stay and no layer dies or
+    overflows: only what was learnt is lost.
+    """
+    lost = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    for name, part in parts(lost, representation):
+        with torch.no_grad():
+            for values in part.parameters():
+                order = torch.randperm(values.numel(), generator=generator).to(values.device)
+                values.copy_(values.flatten()[order].reshape(values.shape))
+        yield name, lost
+
+
+def likeness(a: Float[Tensor, "S S"], b: Float[Tensor, "S S"], inside: Bool[Tensor, "S S"]) -> tuple[float, float]:
+    """(Spearman's rank correlation, SSIM) of the absolute values of two maps, over the pixels `inside`.
+
+    Beyond the object both maps are 0 by construction, which would make any two of them alike. A map that is the same
+    everywhere is like no other: 0.
+    """
+    from scipy.stats import rankdata
+    from skimage.metrics import structural_similarity
+
+    first, second = (value.detach().abs().double().cpu().numpy() for value in (a, b))
+    chosen = inside.cpu().numpy()
+    ranks = [rankdata(values[chosen]) for values in (first, second)]
+    if not all(np.ptp(rank) > 0 for rank in ranks):
+        return 0.0, 0.0
+    correlation = float(np.corrcoef(*ranks)[0, 1])
+    full = structural_similarity(
+        first / first.max(), second / second.max(), win_size=WINDOW, data_range=1.0, full=True
+    )[1]
+    return correlation, float(full[chosen].mean())
