@@ -35,6 +35,8 @@ LAYERS = (
     "train",
     "presets",
     "evaluate",
+    "diagnose",
+    "latent",
     "sweep",
     "reconstruct",
     "explain",

@@ -114,6 +114,15 @@ COMMANDS = {
         "maquette.explain", "ExplainConfig", "explain_pictures", "heat maps: what in a picture makes the solid so"
     ),
     "compare": Command("maquette.evaluate.compare", "CompareConfig", "compare_runs", "evaluated runs side by side"),
+    "diagnose": Command(
+        "maquette.diagnose.program",
+        "DiagnoseConfig",
+        "diagnose_run",
+        "where a run fails: by part, view, thickness, distance to its training set",
+    ),
+    "errors": Command(
+        "maquette.diagnose.files", "ErrorsConfig", "write_file_errors", "colour a shape by its distance to the truth"
+    ),
 }
 
 IMPLIED = {"render": "picture"}

@@ -1,6 +1,6 @@
 """How good a solid is: scores from definitions, and the named protocols that fix what is compared with what."""
 
-from maquette.metrics.intervals import Interval, Paired, bootstrap, paired
+from maquette.metrics.intervals import Estimate, Interval, Paired, bootstrap, paired, rank_correlation, ratio
 from maquette.metrics.named import CMU2022, CMU2025, MAQUETTE, PROTOCOLS
 from maquette.metrics.protocol import Chamfer, Protocol, VolumeIou, YawThenIcp, is_higher_better
 from maquette.metrics.scores import (
@@ -25,6 +25,7 @@ __all__ = [
     "MAQUETTE",
     "PROTOCOLS",
     "Chamfer",
+    "Estimate",
     "FScore",
     "Interval",
     "Matches",
@@ -50,6 +51,8 @@ __all__ = [
     "no_scores",
     "normal_consistency",
     "paired",
+    "rank_correlation",
+    "ratio",
     "score",
     "summarise",
     "volume_iou",

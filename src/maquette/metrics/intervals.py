@@ -1,4 +1,5 @@
-"""How sure a mean over few objects is, and whether two methods differ. N objects, R resamplings.
+"""How sure a mean over few objects is, whether two methods differ, and whether two scores go together. N objects, R
+resamplings.
 
 Objects are resampled with replacement (Efron's bootstrap, percentile intervals): what would another test set of the
 same kind have said? Nothing else varies; trainings with other seeds differ, too, and that is not in these intervals.
@@ -43,6 +44,58 @@ class Paired:
     lower: int
     p: float
     """How often a difference at least as large comes about when each object's sign is tossed: two-sided."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and between which values 95 % of those of resampled objects lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(
+    sums: Shaped[np.ndarray, " N"], counts: Shaped[np.ndarray, " M"], *, seed: int = 0, resamplings: int = RESAMPLINGS
+) -> Estimate:
+    """A mean over the parts of all objects: the objects' sums over their counts, which are above 0.
+
+    Objects are resampled with all of their parts, for parts of one object are alike.
+    """
+    if sums.shape != counts.shape:
+        raise ValueError(f"ratio: {len(sums)} sums and {len(counts)} counts; give both of the same objects")
+    sums, counts = _checked("ratio", sums), _checked("ratio", counts)
+    if not (counts > 0).all():
+        raise ValueError(f"ratio: {int((counts <= 0).sum())} of {len(counts)} counts are not above 0; leave them out")
+    drawn = np.concatenate([sums[i].sum(1) / counts[i].sum(1) for i in _resampled(len(sums), seed, resamplings)])
+    return Estimate(float(sums.sum() / counts.sum()), *_percentiles(drawn))
+
+
+def rank_correlation(
+    first: Shaped[np.ndarray, " N"], second: Shaped[np.ndarray, " M"], *, seed: int = 0, resamplings: int = RESAMPLINGS
+) -> Estimate:
+    """Spearman's: 1 where one score always grows with the other, -1 where it always falls, 0 where they are unrelated.
+
+    Equal values share their mean rank. It is not defined where all of one score are equal: then an error. Resampled
+    objects that are all equal count as 0.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"rank_correlation: {len(first)} and {len(second)} scores; give both of the same objects")
+    first, second = _checked("rank_correlation", first), _checked("rank_correlation", second)
+    if len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+        raise ValueError(f"rank_correlation: one of the {len(first)} scores does not vary; there is nothing to rank")
+    drawn = [_spearman(first[i], second[i]) for i in _resampled(len(first), seed, resamplings)]
+    value = float(_spearman(first[None], second[None])[0])
+    return Estimate(value, *_percentiles(np.concatenate(drawn)))
+
+
+def _spearman(first: Float[np.ndarray, "R N"], second: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+    """Pearson's correlation of the ranks in each row."""
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(scores, axis=1) - (scores.shape[1] + 1) / 2 for scores in (first, second))
+    size = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return np.divide((a * b).sum(1), size, out=np.zeros(len(a)), where=size > 0)
 
 
 def bootstrap(values: Shaped[np.ndarray, " N"], *, seed: int = 0, resamplings: int = RESAMPLINGS) -> Interval:
