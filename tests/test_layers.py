@@ -40,6 +40,7 @@ LAYERS = (
     "sweep",
     "reconstruct",
     "explain",
+    "report",
     "masking",
     "film",
     "inspection",

@@ -123,6 +123,9 @@ COMMANDS = {
     "errors": Command(
         "maquette.diagnose.files", "ErrorsConfig", "write_file_errors", "colour a shape by its distance to the truth"
     ),
+    "report": Command(
+        "maquette.report", "ReportConfig", "write_report", "one page of evaluated runs: scores, objects in 3D, errors"
+    ),
 }
 
 IMPLIED = {"render": "picture"}

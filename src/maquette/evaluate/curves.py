@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maquette.evaluate.evaluation import Evaluation, label
 from maquette.io.atomic import atomic_path
 from maquette.metrics import Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLORS = {"voxels": "#c4512d", "points": "#1f6f8b", "mesh": "#3f7d4e", "occupancy": "#b8860b", "atlas": "#7a5aa6"}
 SERIES = ("#1f6f8b", "#c4512d", "#3f7d4e", "#7a5aa6", "#b8860b", "#b03a6f", "#4a5fb5", "#5b7f1f", "#8a5a3c", "#2a8f86")
@@ -57,7 +61,14 @@ def curves_of(evaluation: Evaluation) -> list[Curve]:
 
 
 def plot_curves(curves: Sequence[Curve], title: str, protocol: Protocol, path: Path) -> None:
-    """A PNG, whole or not at all. The axis is the distance, also where a protocol's thresholds are its square."""
+    """A PNG, whole or not at all."""
+    figure = drawn_curves(curves, title, protocol)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def drawn_curves(curves: Sequence[Curve], title: str, protocol: Protocol) -> "Figure":
+    """The axis is the distance, also where a protocol's thresholds are its square."""
     from matplotlib.figure import Figure
 
     longest = max(len(curve.name) for curve in curves)
@@ -97,5 +108,4 @@ def plot_curves(curves: Sequence[Curve], title: str, protocol: Protocol, path: P
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    return figure

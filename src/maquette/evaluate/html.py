@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,20 +40,35 @@ class TableRow:
     """CSS class: aside, rule."""
 
 
-def page(title: str, lead: str, sections: Sequence[str]) -> str:
-    """A whole document. `sections` are HTML, title and lead are text."""
-    style = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "report.css"))
+def page(
+    title: str, lead: str, sections: Sequence[str], *, styles: Sequence[str] = (), scripts: Sequence[str] = ()
+) -> str:
+    """A whole document. `sections` are HTML, title and lead are text; styles and scripts are names of assets."""
+    style = "".join(map(_asset, ("page.css", "report.css", *styles)))
+    script = "".join(f"<script>\n{_asset(name)}</script>\n" for name in scripts)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         f'<div class="top"><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p></div>\n'
-        f"<main>\n{chr(10).join(section for section in sections if section)}\n</main>\n</body>\n</html>\n"
+        f"<main>\n{chr(10).join(section for section in sections if section)}\n</main>\n{script}</body>\n</html>\n"
     )
 
 
-def section(title: str, *parts: str) -> str:
-    return f"<section><h2>{html.escape(title)}</h2>\n{chr(10).join(parts)}\n</section>"
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def section(title: str, *parts: str, anchor: str = "") -> str:
+    """`anchor` is what a link of the same page names it by."""
+    opening = f'<section id="{html.escape(anchor)}">' if anchor else "<section>"
+    return f"{opening}<h2>{html.escape(title)}</h2>\n{chr(10).join(parts)}\n</section>"
+
+
+def data(value: object, name: str) -> str:
+    """JSON that a script of the page finds by the id `name`: `<` would end the element, whatever stands in a text."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{html.escape(name)}">{text}</script>'
 
 
 def paragraph(text: str) -> str:

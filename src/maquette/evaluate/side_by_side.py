@@ -22,7 +22,7 @@ def write_comparison_page(comparison: Comparison, out: Path) -> None:
     data, protocol = first.scores["data"], first.protocol
     curves = out / "fscore.png"
     sections = [
-        html.section("Scores", scores_table(comparison), html.paragraph(_legend(comparison))),
+        html.section("Scores", scores_table(comparison), html.paragraph(legend(comparison))),
         html.section(
             "F-score over the distance that counts as right",
             html.picture(curves.read_bytes(), "F-score over threshold", kind="plot", mime="image/png"),
@@ -30,13 +30,13 @@ def write_comparison_page(comparison: Comparison, out: Path) -> None:
         if curves.is_file()
         else "",
         _objects(comparison),
-        html.section("Categories", categories_table(comparison)) if len(_categories(comparison)) > 1 else "",
-        _trainings(comparison),
-        html.section("Runs", f'<div class="facts">{"".join(map(_run_facts, comparison.runs))}</div>'),
+        html.section("Categories", categories_table(comparison)) if len(categories_of(comparison)) > 1 else "",
+        html.section("Training", curves) if (curves := trainings(comparison)) else "",
+        html.section("Runs", f'<div class="facts">{"".join(map(run_facts, comparison.runs))}</div>'),
         html.section(
             f"Protocol {protocol.name}",
             html.facts(protocol.says() | {"source": protocol.source}),
-            html.listing(_notes(comparison)),
+            html.listing(notes(comparison)),
         ),
     ]
     title = f"{len(comparison.runs)} runs side by side"
@@ -47,7 +47,8 @@ def write_comparison_page(comparison: Comparison, out: Path) -> None:
     write_text(out / "index.html", html.page(title, lead, sections))
 
 
-def _legend(comparison: Comparison) -> str:
+def legend(comparison: Comparison) -> str:
+    """How the table of scores is read."""
     headline = comparison.runs[0].protocol.headline
     return (
         f"Means over the objects; below {headline} where 95 % of the means of resampled objects lie. Differences of "
@@ -116,7 +117,7 @@ def _size(method: Method) -> tuple[str, str]:
     return f"{method.run.scores['run']['parameters'] / 1e6:.1f} M", f"{milliseconds:.1f}" if milliseconds else ""
 
 
-def _categories(comparison: Comparison) -> list[str]:
+def categories_of(comparison: Comparison) -> list[str]:
     return sorted({name for method in comparison.methods for name in _by_category(method)})
 
 
@@ -130,7 +131,7 @@ def categories_table(comparison: Comparison) -> str:
     headline, column = protocol.headline, columns_of(protocol)[protocol.headline]
     everyone = (*comparison.methods, *comparison.beside)
     rows = []
-    for category in _categories(comparison):
+    for category in categories_of(comparison):
         values = [_by_category(m).get(category, {}).get("means", {}).get(headline) for m in everyone]
         ours = [value for value in values[: len(comparison.methods)] if value is not None]
         count = _by_category(comparison.methods[0]).get(category, {}).get("objects", 0)
@@ -148,7 +149,8 @@ def categories_table(comparison: Comparison) -> str:
     return html.table([headline, "objects", *(method.title for method in everyone)], rows)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know about the numbers."""
     first = comparison.runs[0]
     lines = [*first.protocol.notes]
     said = first.scores["protocol"]
@@ -168,7 +170,8 @@ def _notes(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _run_facts(run: Measured) -> str:
+def run_facts(run: Measured) -> str:
+    """What a run is, how it was trained, and how fast and large it is."""
     facts = run.scores["run"]
     train = run.settings.get("train") or {}
     told = {"run": run.name, "model": str(facts["model"]), "parameters": f"{facts['parameters']:,}"}
@@ -228,7 +231,7 @@ def _read(path: Path | None) -> bytes | None:
     return path.read_bytes() if path is not None and path.is_file() else None
 
 
-def _trainings(comparison: Comparison) -> str:
+def trainings(comparison: Comparison) -> str:
     """The losses of each run, smoothed; terms of different models are not comparable, so each has its own plot."""
     figures = []
     for run in comparison.runs:
@@ -237,11 +240,8 @@ def _trainings(comparison: Comparison) -> str:
             figures.append(_training_figure(run.name, training.losses, training.validation))
     if not figures:
         return ""
-    return html.section(
-        "Training",
-        html.paragraph("Terms of the loss over the steps; dashed: on validation objects. Each run has its own scale."),
-        f'<div class="plots">{"".join(figures)}</div>',
-    )
+    explained = "Terms of the loss over the steps; dashed: on validation objects. Each run has its own scale."
+    return html.paragraph(explained) + f'<div class="plots">{"".join(figures)}</div>'
 
 
 def _training_figure(name: str, losses: dict, validation: dict) -> str:

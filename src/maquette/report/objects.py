@@ -1,0 +1,172 @@
+"""Objects of an evaluation with everything that the page shows of them: pictures, the truth, each prediction, errors.
+
+Truth and predictions are made once more from the runs and their data, as `maquette evaluate` makes them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from maquette.camera import Camera
+from maquette.evaluate.comparison import Comparison
+from maquette.evaluate.pictures import PAPER, UNKNOWN, camera_like, input_picture, portrait, webp
+from maquette.evaluate.scoring import Times, generator_of, look, predict
+from maquette.evaluate.viewer import turned_surface
+from maquette.models import load_run
+from maquette.report.solids import (
+    Frame,
+    Solid,
+    distances_to,
+    frame_of,
+    points_on,
+    solid_of,
+    steps_of,
+    surface_of,
+)
+from maquette.report.sources import Source
+from maquette.shapes import Mesh, PointCloud
+
+THUMBNAIL = 112
+"""Pixels a side of a picture in the gallery."""
+INPUT = 256
+"""Pixels a side of the picture that the network saw."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A prediction of one object."""
+
+    solid: Solid | None
+    """None where it failed."""
+    errors: bytes
+    """uint8, of each vertex: the distance to the nearest true point."""
+    missed: bytes
+    """uint8, of each shown true point: the distance to the predicted surface."""
+    thumbnail: bytes
+    """WebP."""
+    score: float | None
+    """The headline; None where it failed or has none."""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One object of the page."""
+
+    id: str
+    category: str
+    viewpoint: tuple[float, float]
+    """Azimuth and elevation of the picture's camera, radians."""
+    known: bool
+    """Whether the data knows the camera."""
+    picture: bytes
+    """WebP: the crop that the network saw."""
+    thumbnail: bytes
+    truth: Solid
+    answers: tuple[Answer, ...]
+    """One a method, in the order of the comparison."""
+    heats: tuple[bytes | None, ...] = ()
+    """WebP: heat maps over the picture, one a title; None where there is none."""
+
+
+def chosen_objects(comparison: Comparison, most: int) -> list[str]:
+    """Ids in the order of what must be seen: the worst, best and median of each method, then others evenly spread."""
+    ids = sorted(comparison.runs[0].objects())
+    headline, higher = comparison.runs[0].protocol.headline, comparison.runs[0].protocol.higher_is_better
+    first: list[str] = []
+    for method in comparison.methods:
+        values = method.run.values(method.name, headline)
+        sign = 1 if higher else -1
+        # A failure has no score, or 0: it is the worst.
+        ranked = sorted(ids, key=lambda id, values=values, sign=sign: (sign * values.get(id, -sign * math.inf), id))
+        first += [ranked[0], ranked[-1], ranked[(len(ranked) - 1) // 2]]
+    first = list(dict.fromkeys(first))[:most]
+    others = [id for id in ids if id not in first]
+    count = min(most - len(first), len(others))
+    return first + [others[k * len(others) // count] for k in range(count)]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An object's true surface, whole and as the page shows it, in the frame of its data set."""
+
+    cloud: PointCloud
+    frame: Frame
+    solid: Solid
+
+
+def exhibits(
+    comparison: Comparison,
+    sources: Sequence[Source],
+    ids: Sequence[str],
+    limit: float,
+    advance: Callable[[int], object],
+) -> list[Exhibit]:
+    """The objects `ids`, each run asked once more. `limit` is the error that has the last colour, in object units.
+
+    Everything is shown in the frame of the object: what a network predicts in its viewer's frame is turned back.
+    """
+    headline = comparison.runs[0].protocol.headline
+    truths = {id: _truth(sources[0], id) for id in ids}
+    answers: dict[str, list[Answer]] = {id: [] for id in ids}
+    pictures: dict[str, tuple[bytes, bytes]] = {}
+    viewpoints: dict[str, tuple[float, float]] = {}
+    for source in sources:
+        run = load_run(source.measured.run)
+        entries = [source.entries[id] for id in ids]
+        seen = look(run.model, source.dataset, entries, lambda done: None, frame=run.frame)
+        names = [method.name for method in comparison.methods if method.run is source.measured]
+        for at, id in enumerate(ids):
+            if source is sources[0]:
+                viewpoints[id] = seen.viewpoints[at]
+                large, small = (input_picture(seen.images[at], side) for side in (INPUT, THUMBNAIL))
+                pictures[id] = (webp(large), webp(small))
+            predicted = predict(run.model, seen.given(slice(at, at + 1)), Times())
+            for name in names:
+                surface = surface_of(predicted[name][0]) if seen.shown[at] else None
+                if surface is not None and seen.turns is not None:
+                    surface = turned_surface(surface, seen.turns[at].T.contiguous())
+                score = source.measured.values(name, headline).get(id)
+                draws = generator_of(0, id, source.measured.name, name)
+                answers[id].append(
+                    _answer(surface, truths[id], camera_like(viewpoints[id], THUMBNAIL), score, limit, draws)
+                )
+            advance(1)
+    return [
+        Exhibit(
+            id,
+            sources[0].entries[id].category,
+            viewpoints[id] if math.isfinite(viewpoints[id][0]) else UNKNOWN,
+            math.isfinite(viewpoints[id][0]),
+            *pictures[id],
+            truths[id].solid,
+            tuple(answers[id]),
+        )
+        for id in ids
+    ]
+
+
+def _truth(source: Source, id: str) -> Truth:
+    truth = source.dataset.truth(source.entries[id])
+    normals = None if truth.normals is None else torch.from_numpy(truth.normals)
+    cloud = PointCloud(torch.from_numpy(truth.points), normals=normals)
+    frame = frame_of(cloud.points)
+    return Truth(cloud, frame, solid_of(cloud, frame))
+
+
+def _answer(
+    surface: Mesh | PointCloud | None,
+    truth: Truth,
+    camera: Camera,
+    score: float | None,
+    limit: float,
+    draws: torch.Generator,
+) -> Answer:
+    if surface is None:
+        paper = torch.tensor(PAPER).expand(*camera.size, 3)
+        return Answer(None, b"", b"", webp(paper), None)
+    solid = solid_of(surface, truth.frame)
+    errors = distances_to(solid.positions, truth.frame.of(truth.cloud.points))
+    missed = distances_to(truth.solid.positions, truth.frame.of(points_on(surface, draws)))
+    return Answer(solid, steps_of(errors, limit), steps_of(missed, limit), webp(portrait(surface, camera)), score)

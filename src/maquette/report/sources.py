@@ -1,0 +1,96 @@
+"""The evaluations that a report is of: runs with one, folders of evaluations, and whether their data are still there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maquette.data.dataset import Dataset, open_dataset, read_json
+from maquette.data.entries import Entry
+from maquette.evaluate.runs import Measured, read_run, short_names
+from maquette.evaluate.scoring import fixed_view
+from maquette.models.runs import BUNDLED
+
+BUNDLED_NAME = "bundled network"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One run of the report, with the objects that it was measured on."""
+
+    measured: Measured
+    dataset: Dataset
+    entries: dict[str, Entry]
+    """By id, of every object that was measured."""
+
+
+def read_measured(folders: Sequence[Path], evaluation: str) -> list[Measured]:
+    """The evaluations of runs, or evaluations themselves, in their order; an error says how a missing one is made."""
+    found: list[tuple[Path, Path]] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder; give a run with an evaluation, or an evaluation")
+        if (folder / "scores.json").is_file():
+            found.append((_run_of(folder), folder))
+        elif (folder / evaluation / "scores.json").is_file():
+            found.append((folder, folder / evaluation))
+        else:
+            raise FileNotFoundError(f"{folder / evaluation}: no evaluation; make it with `{_command(folder, found)}`")
+    twice = [str(at) for k, (_, at) in enumerate(found) if at.resolve() in [other.resolve() for _, other in found[:k]]]
+    if twice:
+        raise ValueError(f"report: {twice[0]} is given twice; give each evaluation once")
+    runs = [run for run, _ in found]
+    names = short_names(runs if len({run.resolve() for run in runs}) == len(runs) else [at for _, at in found])
+    return [
+        read_run(run, at, BUNDLED_NAME if run.resolve() == BUNDLED.resolve() else name)
+        for (run, at), name in zip(found, names, strict=True)
+    ]
+
+
+def _run_of(evaluation: Path) -> Path:
+    """The run that an evaluation is of; the network that comes with Maquette is that of this installation."""
+    said = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
+    if (said / "config.json").is_file():
+        return said
+    if said.parts[-2:] == BUNDLED.parts[-2:]:
+        return BUNDLED
+    if (evaluation.parent / "config.json").is_file():
+        return evaluation.parent
+    raise FileNotFoundError(f"{said}: the run that {evaluation} measured is not there; give the run's folder instead")
+
+
+def _command(folder: Path, found: Sequence[tuple[Path, Path]]) -> str:
+    """What would evaluate a run, as the others were if there are others."""
+    if found:
+        run, at = found[0]
+        return f"maquette evaluate {folder} {read_run(run, at, run.name).command()}"
+    config = folder / "config.json"
+    knows_data = config.is_file() and "data" in read_json(config).get("train", {})
+    return f"maquette evaluate {folder}" + ("" if knows_data else " --data DATA")
+
+
+def with_data(measured: Measured, data: Path | None) -> Source:
+    """The run beside the data set that it was measured on, which must hold the same objects in the same views."""
+    where = Path(measured.scores["data"]["path"]) if data is None else data
+    if not where.exists():
+        raise FileNotFoundError(
+            f"{where}: the data set that {measured.folder} was measured on is not there; say with --data where it lies"
+        )
+    dataset = open_dataset(where)
+    views = measured.objects()
+    entries = {entry.id: entry for entry in dataset.entries if entry.id in views}
+    for id, view in views.items():
+        if id not in entries or str(fixed_view(entries[id])) != view:
+            what = (
+                "is not there" if id not in entries else f"has {entries[id].views} views, and view {view} was measured"
+            )
+            raise ValueError(
+                f"report: {dataset.name} is not what {measured.folder} was measured on: {id} {what}; give --data, or "
+                f"evaluate again with `maquette evaluate {measured.run} {measured.command()}`"
+            )
+    step, then = measured.settings.get("step"), measured.scores["run"]["step"]
+    if step != then:
+        raise ValueError(
+            f"report: {measured.run} has {step} steps now and had {then} when it was measured; evaluate it again with "
+            f"`maquette evaluate {measured.run} {measured.command()}`"
+        )
+    return Source(measured, dataset, entries)
