@@ -106,7 +106,7 @@ async function choose(number) {
 }
 
 function look(azimuth, elevation) {
-  Object.assign(stage.state, { azimuth, elevation, distance: 1.9 });
+  Object.assign(stage.state, { azimuth, elevation, distance: 1.75 });
   told(); stage.ask();
 }
 

@@ -15,18 +15,15 @@ void main() {
 const SHADE = `#version 300 es
 precision highp float;
 in vec3 normal_cam; in float e;
-uniform vec3 color; uniform sampler2D scale; uniform bool errors, discs;
+uniform vec3 color; uniform sampler2D scale; uniform bool errors; uniform int kind;
 out vec4 pixel;
+const int MESH = 0, DISCS = 1, BALLS = 2;  // discs lie in the surface; balls are points of which no normal is known
 void main() {
-  vec3 n = normal_cam;
-  float length_ = length(n);
-  n = length_ > 0.0 ? n / length_ : vec3(0.0, 0.0, 1.0);
+  vec2 p = kind == MESH ? vec2(0.0) : gl_PointCoord * vec2(2.0, -2.0) + vec2(-1.0, 1.0);
+  vec3 n = kind == BALLS ? vec3(p, sqrt(max(1.0 - dot(p, p), 0.0))) : normalize(normal_cam + vec3(0.0, 0.0, 1e-9));
   if (n.z < 0.0) n = -n;
-  if (discs) {  // a disc that lies in the surface, seen from the side
-    vec2 p = gl_PointCoord * vec2(2.0, -2.0) + vec2(-1.0, 1.0);
-    float depth = dot(n.xy, p) / max(n.z, 0.3);
-    if (dot(p, p) + depth * depth > 1.0) discard;
-  }
+  if (kind == DISCS) { float depth = dot(n.xy, p) / max(n.z, 0.3); p = vec2(length(p), depth); }
+  if (dot(p, p) > 1.0) discard;
   vec3 own = errors ? texture(scale, vec2((e * 255.0 + 0.5) / 256.0, 0.5)).rgb : color;
   float key = max(dot(n, normalize(vec3(-0.45, 0.65, 0.75))), 0.0), fill = max(dot(n, normalize(vec3(0.7, 0.0, 0.5))), 0.0);
   float light = errors ? 0.66 + 0.36 * key : 0.42 + 0.56 * key + 0.14 * fill + 0.06 * n.y;
@@ -53,14 +50,15 @@ function reader(bytes) {
 
 function read_solid(take, header) {
   const { vertices: n, faces: f } = header;
-  const p = Float32Array.from(sums(take(Int16Array, 3 * n), n, 3), v => v / 16384);
+  const p = Float32Array.from(sums(take(Int16Array, 3 * n), n, 3), v => v / 4096);
   if (f) {
     const faces = sums(take(Uint16Array, 3 * f), f, 3);
-    return { positions: p, faces, normals: smooth_normals(p, faces), radius: 0 };
+    return { positions: p, faces, normals: smooth_normals(p, faces), radius: 0, kind: 0 };
   }
   const normals = new Float32Array(3 * n);
   if (header.normals) take(Int8Array, 3 * n).forEach((v, k) => { normals[3 * (k % n) + Math.floor(k / n)] = v / 127; });
-  return { positions: p, faces: null, normals, radius: disc_radius(p) };
+  const radius = covering_radius(p) * (header.normals ? 1 : 0.7);
+  return { positions: p, faces: null, normals, radius, kind: header.normals ? 1 : 2 };
 }
 
 function smooth_normals(p, faces) {
@@ -75,7 +73,7 @@ function smooth_normals(p, faces) {
 }
 
 // Discs that just cover a surface of a typical area, 1.2 square units.
-function disc_radius(p) { return Math.min(Math.max(1.25 * Math.sqrt(1.2 / (Math.PI * p.length / 3)), 0.008), 0.03) }
+function covering_radius(p) { return Math.min(Math.max(1.25 * Math.sqrt(1.2 / (Math.PI * p.length / 3)), 0.006), 0.03) }
 
 function multiply(a, b) {  // 4 x 4, column by column
   const out = new Float32Array(16);
@@ -110,7 +108,7 @@ function make_stage(canvas, scale) {
     }
     gl.linkProgram(program);
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
-    places = Object.fromEntries(["camera", "turn", "pixels", "radius", "color", "errors", "discs"]
+    places = Object.fromEntries(["camera", "turn", "pixels", "radius", "color", "errors", "kind"]
       .map(name => [name, gl.getUniformLocation(program, name)]));
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, 256, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, new Uint8Array(scale));
@@ -170,7 +168,7 @@ function make_stage(canvas, scale) {
       const side = Math.round(box.width * ratio);
       gl.viewport(x, y, side, side); gl.scissor(x, y, side, side);
       gl.uniform1f(places.pixels, focal * side / 2); gl.uniform1f(places.radius, solid.radius);
-      gl.uniform3fv(places.color, color); gl.uniform1i(places.discs, !solid.faces);
+      gl.uniform3fv(places.color, color); gl.uniform1i(places.kind, solid.kind);
       gl.bindVertexArray(kept.array);
       if (solid.faces) gl.drawElements(gl.TRIANGLES, solid.faces.length, gl.UNSIGNED_SHORT, 0);
       else gl.drawArrays(gl.POINTS, 0, solid.positions.length / 3);

@@ -46,6 +46,11 @@ def compared(measured: Sequence[Measured]) -> Comparison:
     """Every representation of every run, against the first run's best by the headline."""
     first, protocol = measured[0], measured[0].protocol
     headline, better = protocol.headline, best_of(protocol.headline)
+
+    def title(run: Measured, name: str) -> str:
+        """Of one run alone, the representation says enough."""
+        return label(name) if len(measured) == 1 else run.title(name)
+
     means = {name: first.scores["methods"][name]["means"].get(headline) for name in first.network}
     known = {name: mean for name, mean in means.items() if mean is not None}
     reference = better(known, key=lambda name: known[name]) if known else first.network[0]
@@ -55,11 +60,11 @@ def compared(measured: Sequence[Measured]) -> Comparison:
         for name in run.network:
             color = SERIES[len(methods) % len(SERIES)]
             own = None if run is first and name == reference else theirs
-            methods.append(_method(run, name, run.title(name), color, headline, own))
+            methods.append(_method(run, name, title(run, name), color, headline, own))
     retrieval = first.scores["retrieval"]
     wanted = ("mean_shape", retrieval, "oracle", "ceiling")
     beside = [_method(first, n, label(n), "#8a8a8a", headline, theirs) for n in wanted if n in first.scores["methods"]]
-    return Comparison(tuple(measured), tuple(methods), tuple(beside), first.title(reference))
+    return Comparison(tuple(measured), tuple(methods), tuple(beside), title(first, reference))
 
 
 def _method(

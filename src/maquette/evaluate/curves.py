@@ -97,10 +97,13 @@ def drawn_curves(curves: Sequence[Curve], title: str, protocol: Protocol) -> "Fi
             apart.append(limit)
     axes.set(
         xlim=(0 if crowded else 0.9 * limits[0], limits[-1] * 1.005), ylim=(0, 101),
-        xlabel="distance below which a point counts as right" + (
+        ylabel="F-score in percent",
+    )  # fmt: skip
+    axes.set_xlabel(  # from the left: beside long names the axes are narrower than it is
+        "distance below which a point counts as right" + (
             " (diagonal of the object = 1)" if protocol.name in ("maquette", "cmu2022", "cmu2025") else ""
         ),
-        ylabel="F-score in percent",
+        loc="left",
     )  # fmt: skip
     axes.set_xticks(apart, [f"{limit:.3g}" for limit in apart])
     axes.set_title(title, loc="left", fontsize=10, color="#333333")

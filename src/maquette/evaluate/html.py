@@ -55,6 +55,13 @@ def page(
     )
 
 
+def filled(name: str, parts: dict[str, str]) -> str:
+    """The asset with HTML in the place of each @@NAME@@."""
+    # Split, not replaced one after another: what a part holds is never searched for another part's name.
+    pieces = _asset(name).split("@@")
+    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
+
+
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 

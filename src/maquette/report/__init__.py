@@ -92,56 +92,54 @@ def evaluate_bundled(config: ReportConfig) -> Path:
 
 
 def fitted(comparison: Comparison, shown: Sequence[Exhibit], limit_mb: float) -> tuple[str, list[str]]:
-    """The page within its limit, and the ids of the objects that were left out for it, the last chosen first."""
+    """The page within its limit, and the ids of the objects that were left out for it: those chosen last."""
+    around, scale = (numbers_parts(comparison), parts_below(comparison)), error_scale()
     count = len(shown)
     while True:
         left_out = [one.id for one in shown[count:]]
-        page = page_of(comparison, shown[:count], left_out, len(shown), limit_mb)
-        size = len(page.encode())
-        if size <= limit_mb * MEGABYTE:
+        page = page_of(comparison, around, shown[:count], left_out, scale, limit_mb)
+        over = len(page.encode()) - limit_mb * MEGABYTE
+        if over <= 0:
             return page, left_out
         if count == 0:
             raise ValueError(
-                f"report: {size / MEGABYTE:.1f} MB without a single object in 3D, and --limit-mb is {limit_mb:g}; allow more"
+                f"report: {over / MEGABYTE + limit_mb:.2f} MB without a single object in 3D, and --limit-mb is "
+                f"{limit_mb:g}; allow more"
             )
-        data = [len(object_data(one, 0)) + sum(len(a.thumbnail) for a in one.answers) * 4 // 3 for one in shown[:count]]
-        over = size - limit_mb * MEGABYTE
         while count and over > 0:
             count -= 1
-            over -= data[count]
+            over -= len(object_data(shown[count], count))
 
 
 def left_out_in_words(left_out: Sequence[str], chosen: int, limit_mb: float) -> str:
     named = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
     return (
-        f"{len(left_out)} of {chosen} chosen objects are left out, or the page were larger than {limit_mb:g} MB: {named}; "
-        "--limit-mb allows more"
+        f"{len(left_out)} of {chosen} chosen objects are left out, or the page were larger than {limit_mb:g} MB: "
+        f"{named}; --limit-mb allows more"
     )
 
 
 def page_of(
-    comparison: Comparison, shown: Sequence[Exhibit], left_out: Sequence[str], chosen: int, limit_mb: float
+    comparison: Comparison,
+    around: tuple[list[Part], list[Part]],
+    shown: Sequence[Exhibit],
+    left_out: Sequence[str],
+    scale: Sequence[Sequence[int]],
+    limit_mb: float,
 ) -> str:
-    measured = comparison.runs[0]
-    scale = error_scale()
-    remarks = [
-        f"shown are {len(shown)} of {len(measured.objects())} objects: best, median and worst, others evenly spread"
-    ]
-    if len(shown) == len(measured.objects()):
-        remarks = []
+    """`around` are the sections above and below the objects."""
+    chosen, total = len(shown) + len(left_out), len(comparison.runs[0].objects())
+    remarks = []
+    if chosen < total:
+        remarks.append(f"{chosen} of {total} objects are chosen: best, median and worst, and others evenly spread")
     if left_out:
         remarks.append(left_out_in_words(left_out, chosen, limit_mb))
-    parts = numbers_parts(comparison)
-    data: list[str] = []
-    if not shown:
-        parts.append(Part("objects", "Objects", html.listing(remarks)))
-    else:
-        body = objects_part(comparison, shown, remarks, scale, ERROR_LIMIT)
+    body, data = html.listing(remarks), []
+    if shown:
+        body += objects_part(comparison, shown, scale, ERROR_LIMIT)
         data = [index_data(comparison, shown, HEATS, scale), *(object_data(one, k) for k, one in enumerate(shown))]
-        parts.append(Part("objects", "Objects", body))
-    parts += parts_below(comparison)
     title, lead = title_and_lead(comparison)
-    return whole_page(title, lead, parts, data)
+    return whole_page(title, lead, [*around[0], Part("objects", "Objects", body), *around[1]], data)
 
 
 HEATS: tuple[str, ...] = ()

@@ -47,7 +47,8 @@ def numbers_parts(comparison: Comparison) -> list[Part]:
         title = f"{objects_in_words(comparison.runs[0].scores['data'])}, protocol {protocol.name}"
         file = io.BytesIO()
         drawn_curves(curves, title, protocol).savefig(file, format="png")
-        drawn = html.picture(file.getvalue(), "F-score over threshold", kind="plot", mime="image/png")
+        plot = html.picture(file.getvalue(), "F-score over threshold", kind="plot", mime="image/png")
+        drawn = f'<div class="wide">{plot}</div>'
     parts = [
         Part("scores", "Scores", scores_table(comparison) + html.paragraph(legend(comparison)) + html.listing(lacking))
     ]

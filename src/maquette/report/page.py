@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from maquette.evaluate import html
 from maquette.evaluate.comparison import Comparison
+from maquette.evaluate.evaluation import UNLABELLED
 from maquette.evaluate.tables import columns_of
 from maquette.report.objects import Exhibit
 from maquette.report.solids import packed
@@ -73,47 +74,23 @@ def index_data(
 
 
 def objects_part(
-    comparison: Comparison,
-    exhibits: Sequence[Exhibit],
-    remarks: Sequence[str],
-    scale: Sequence[Sequence[int]],
-    limit: float,
+    comparison: Comparison, exhibits: Sequence[Exhibit], scale: Sequence[Sequence[int]], limit: float
 ) -> str:
     """Catalogue and panels, without the data. `limit`: the error that has the last colour, in object units."""
-    headline = comparison.runs[0].protocol.headline
-    categories = sorted({one.category for one in exhibits})
     titles = [method.title for method in comparison.methods]
-    boxes = "".join(f'<label><input type="checkbox">{text.escape(title)}</label>' for title in titles)
-    stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in scale[:: max(1, len(scale) // 16)])
-    marks = "".join(f"<span>{limit * k / 4:.3g}{' and more' if k == 4 else ''}</span>" for k in range(5))
-    cards = "".join(_item(number, one) for number, one in enumerate(exhibits))
-    views = (("photo", "As photographed"), ("front", "Front"), ("side", "Side"), ("back", "Back"), ("above", "Above"))
-    buttons = "".join(f'<button type="button" id="{name}">{title}</button>' for name, title in views)
-    return f"""{html.listing(remarks)}
-<div class="exhibition">
-<div id="showcase">
-<div class="line"><button type="button" id="previous" aria-label="previous object">‹</button>
-<button type="button" id="next" aria-label="next object">›</button><strong id="name"></strong><small id="category"></small></div>
-<div class="line" id="tools"><span class="group"><button type="button" id="own" aria-pressed="true">Own colour</button>
-<button type="button" id="error" aria-pressed="false">Error</button></span><span class="gap"></span>
-<span class="group">{buttons}</span><button type="button" id="spin" aria-pressed="false">Spin</button></div>
-<div class="ramp" id="scale" hidden><i style="background:linear-gradient(90deg,{stops})"></i>
-<span class="marks">{marks}</span>Distance to the nearest point of the other surface, in object units (the diagonal of the
-true box is 1)</div>
-<div class="panels" id="panels" tabindex="0" aria-label="input, truth and predictions"><canvas id="stage"></canvas></div>
-<div class="shown" id="shown">{boxes}</div>
-<p>Drag any solid sideways, or with a mouse in any direction, and all turn; pinch, or hold Ctrl and scroll, to come nearer.
-The number beside each prediction is its {text.escape(headline)} on this object.</p>
-</div>
-<div class="shelf">
-<div class="line"><strong id="count"></strong></div>
-<div class="line">{_select("class", "class", [("", "all classes"), *((name, name or "(no category)") for name in categories)])}
-{_select("order", "order", [("worst", "worst first"), ("best", "best first"), ("name", "by name")])}
-{_select("method", "by the score of", [(str(k), title) for k, title in enumerate(titles)])}</div>
-<div id="catalogue">{cards}</div>
-</div>
-</div>
-<noscript><p>Choosing an object and seeing it in 3D needs JavaScript.</p></noscript>"""
+    categories = sorted({one.category for one in exhibits})
+    orders = (("worst", "worst first"), ("best", "best first"), ("name", "by name"))
+    parts = {
+        "STOPS": ",".join(f"rgb({r},{g},{b})" for r, g, b in [*scale[::15], scale[-1]]),
+        "MARKS": "".join(f"<span>{limit * k / 4:.3g}{' and more' if k == 4 else ''}</span>" for k in range(5)),
+        "BOXES": "".join(f'<label><input type="checkbox">{text.escape(title)}</label>' for title in titles),
+        "HEADLINE": text.escape(comparison.runs[0].protocol.headline),
+        "CLASSES": _select("class", "class", [("", "all classes"), *((c, c or UNLABELLED) for c in categories)]),
+        "ORDERS": _select("order", "order", orders),
+        "METHODS": _select("method", "by the score of", [(str(k), title) for k, title in enumerate(titles)]),
+        "ITEMS": "".join(_item(number, one) for number, one in enumerate(exhibits)),
+    }
+    return html.filled("objects.html", parts)
 
 
 def _select(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:

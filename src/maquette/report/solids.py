@@ -14,16 +14,16 @@ from torch import Tensor
 
 from maquette import ops
 from maquette.metrics import failure_of
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, local_frames, sample, simplify, to_mesh
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample, simplify, to_mesh
 
 FACES = 4000
 """Of a mesh in the page, at most."""
-POINTS = 3000
+POINTS = 5000
 """Of a cloud in the page, at most."""
 SURFACE = 20_000
 """Points that stand for a predicted surface when true points look for it."""
-UNIT = 16384.0
-"""Steps of a stored coordinate in an object unit; what lies beyond 2 units is drawn there."""
+UNIT = 4096.0
+"""Steps of a stored coordinate in an object unit, finer than a pixel; what lies beyond 8 units is drawn there."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Solid:
     faces: Int[Tensor, "F 3"]
     """Empty for a cloud."""
     normals: Float[Tensor, "V 3"] | None
-    """Of a cloud; a mesh's follow from its faces. Either sign: they are lit from the side of the viewer."""
+    """Of a cloud that has them, of either sign: they are lit from the viewer's side. A mesh's follow from its faces."""
 
     def header(self) -> dict[str, int]:
         """What the page must know to read `data`."""
@@ -93,8 +93,6 @@ def solid_of(surface: Mesh | PointCloud, frame: Frame) -> Solid:
         return Solid(frame.of(positions), faces, None)
     points, normals = surface.points, surface.normals
     chosen = torch.linspace(0, len(points) - 1, min(len(points), POINTS)).round().long()
-    if normals is None and len(points) >= 3:
-        normals = local_frames(points, min(16, len(points))).axes[..., 0]
     points = frame.of(points[chosen])
     order = _along_a_curve(points)
     return Solid(

@@ -1,4 +1,4 @@
-"""The evaluations that a report is of: runs with one, folders of evaluations, and whether their data are still there."""
+"""The evaluations that a report is of, of runs or in folders of their own, and whether their data are still there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
