@@ -221,6 +221,6 @@ def stand_in_for_ray(monkeypatch, init) -> None:
     """A module `ray` that can do no more than begin."""
     ray = ModuleType("ray")
     ray.__spec__ = ModuleSpec("ray", None)
-    ray.init = init  # type: ignore[attr-defined]
+    ray.init = init
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

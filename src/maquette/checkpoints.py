@@ -54,7 +54,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             step = int(file.metadata()["step"])
-            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            names = file.keys()
+            held = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise OSError(f"{path}: not a checkpoint: {str(error).splitlines()[0]}") from error
     tensors, moments = {}, {}

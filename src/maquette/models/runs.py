@@ -66,7 +66,8 @@ def load_run(folder: Path | None = None) -> Run:
         raise OSError(f"{config_path}: not a run's configuration: {_line(error)}") from error
     try:
         with safe_open(weights_path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
             held = (file.metadata() or {}).get("architecture", "another network")
     except SafetensorError as error:
         raise OSError(f"{weights_path}: not a safetensors file: {_line(error)}") from error

@@ -42,15 +42,15 @@ def grid(config: C, vary: Sequence[Sequence[str]]) -> list[tuple[dict[str, objec
 def with_field(config: C, name: str, word: str, *, within: str = "") -> tuple[C, object]:
     """A copy with the field of a dotted name as `word` says, and the new value; errors tell `within` before it."""
     head, _, rest = name.partition(".")
-    fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else set()  # type: ignore[arg-type]
-    if head not in fields:
+    fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else set()
+    if not dataclasses.is_dataclass(config) or isinstance(config, type) or head not in fields:
         there = ", ".join(sorted(fields)) or "no settings"
         raise ValueError(f"sweep: {type(config).__name__} has no setting {head!r}; it has {there}")
     if rest:
         inner, value = with_field(getattr(config, head), rest, word, within=f"{within}{head}.")
     else:
         inner = value = value_of(typing.get_type_hints(type(config))[head], f"{within}{name}", word)
-    return replace(config, **{head: inner}), value  # type: ignore[type-var]
+    return replace(config, **{head: inner}), value
 
 
 def value_of(kind: object, name: str, word: str) -> object:
