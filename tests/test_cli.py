@@ -1,5 +1,9 @@
 """What the command line promises: quick help, one line for what a user can mend, and exit codes."""
 
+import functools
+import importlib
+import re
+import shlex
 import subprocess
 import sys
 import types
@@ -90,8 +94,6 @@ def test_help_names_every_command_and_imports_neither_torch_nor_tyro():
 
 
 def test_every_command_of_the_table_exists():
-    import importlib
-
     for command in cli.COMMANDS.values():
         module = importlib.import_module(command.module)
         assert hasattr(module, command.config)
@@ -272,3 +274,49 @@ def test_a_file_in_place_of_the_second_word_means_the_usual_command(greet, monke
 
 def test_every_implied_command_exists():
     assert {f"{group} {word}" for group, word in cli.IMPLIED.items()} <= set(cli.COMMANDS)
+
+
+# What the documentation shows -----------------------------------------------------------------------------------------
+
+
+HOME = Path(__file__).parents[1]
+TEXTS = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+
+
+@functools.cache
+def commands_shown() -> tuple[list[tuple[str, list[str]]], list[tuple[str, list[str]]]]:
+    """(page, words after `maquette`) of the lines of fenced blocks, and of what the text quotes between backticks."""
+    fenced, quoted = [], []
+    for path in TEXTS:
+        for index, part in enumerate(path.read_text(encoding="utf-8").replace("\\\n", " ").split("```")):
+            if index % 2:
+                lines = (shlex.split(line, comments=True) for line in part.splitlines() if "maquette " in line)
+                # Also `torchrun ... -m maquette`; lines of Python have the word elsewhere.
+                after = ((words, words.index("maquette") + 1) for words in lines if "maquette" in words)
+                fenced += [(path.name, words[at:]) for words, at in after if words[0] in ("maquette", "torchrun")]
+            else:
+                told = (shlex.split(line)[1:] for line in re.findall(r"`(maquette [a-z][^`]*)`", part))
+                quoted += [(path.name, [word for word in words if word != "--help"]) for words in told]
+    return fenced, quoted
+
+
+@pytest.fixture
+def parsing_alone(monkeypatch):
+    """Commands are parsed, their configs made and checked, and nothing is run."""
+    for name in {" ".join(words[:k]) for half in commands_shown() for _, words in half for k in (1, 2)} | {
+        f"{group} {word}" for group, word in cli.IMPLIED.items()
+    }:
+        if command := cli.COMMANDS.get(name):
+            monkeypatch.setattr(importlib.import_module(command.module), command.run, lambda config: None)
+
+
+def test_every_command_of_the_documentation_is_accepted(parsing_alone, capsys):
+    fenced, quoted = commands_shown()
+    assert len(fenced) > 50 and len(quoted) > 20
+    for page, words in fenced:
+        assert cli.main(words) == 0, f"{page}: maquette {' '.join(words)}: {capsys.readouterr().err}"
+    for page, words in quoted:
+        # The text leaves out what a command cannot do without, but names nothing that there is not.
+        cli.main(words)
+        told = capsys.readouterr().err
+        assert "unknown" not in told and "Error" not in told, f"{page}: maquette {' '.join(words)}: {told}"

@@ -51,9 +51,9 @@ class SweepConfig(TrainConfig):
     """Runs side by side; they share the cores."""
     cluster: str | None = None
     """Take the runs on a Ray cluster: 'auto' for the one of this machine, 'local', or an address."""
-    cpus: float = 1
+    cpus: float = 1.0
     """Cores that a run takes of the cluster."""
-    gpus: float = 0
+    gpus: float = 0.0
     """GPUs that a run takes of the cluster."""
 
     def __post_init__(self) -> None:
