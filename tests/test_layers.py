@@ -50,6 +50,8 @@ LAYERS = (
 )
 """From the ground up: a module imports from its own layer and from those before it."""
 
+TABLE = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| layer | content |")[2]
+
 PROGRAMS = {"maquette.weights.__main__", *(command.module for command in cli.COMMANDS.values())}
 HEAVY = {
     "ray",
@@ -123,6 +125,11 @@ def at_module_level(tree: ast.Module) -> ast.Module:
 def layer_of(module: str) -> str | None:
     """`maquette.io.obj` lies in io; the package itself only names what lies above and has none."""
     return module.split(".")[1] if "." in module else None
+
+
+def test_contributing_names_every_layer():
+    rows = [line.split("|")[1] for line in TABLE.partition("\n\n")[0].splitlines()[2:]]
+    assert {name.strip(" `") for row in rows for name in row.split(",")} == {*LAYERS} - {"__main__"}
 
 
 @pytest.mark.parametrize("module", FILES)
