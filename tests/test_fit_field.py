@@ -92,6 +92,19 @@ def test_starts_are_signed_distances():
     )
 
 
+def test_values_learn_in_units_of_the_grids_spacing_and_offsets_in_spacings():
+    field = started(Ball(), 4, torch.ones(3), lr=0.2)
+    rates = []
+    for resolution, progress in ((4, 0.0), (8, 0.0), (8, 0.5), (8, 1.0)):
+        if resolution > field.grid.resolution:
+            field.refine(resolution)
+        field.anneal(progress)
+        rates.append([group["lr"] for group in field.optimizer.param_groups])
+    wide, fine = 2 * HALF / 4, 2 * HALF / 8
+    expected = [[0.2 * wide, 0.2], [0.2 * fine, 0.2], [0.1 * fine, 0.1], [0.0, 0.0]]
+    torch.testing.assert_close(torch.tensor(rates), torch.tensor(expected), atol=1e-9, rtol=1e-6)
+
+
 def test_a_finer_grid_has_the_same_linear_field_and_the_moments_of_the_coarse_one():
     slope = torch.tensor([0.2, -0.5, 0.7])
     points = grid_points(TetrahedralGrid(4, HALF))
