@@ -16,7 +16,7 @@ from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
 from maquette.report.solids import Frame, distances_to, frame_of, solid_of
 from maquette.shapes import Mesh, PointCloud
-from test_evaluate import FLAT, TALL, TRIO, write_boxes
+from test_evaluate import FLAT, MULTI, TALL, write_boxes
 
 EVIL = '<script>alert("id")'
 CLOSING = "</script><b>class"
@@ -40,7 +40,7 @@ def data(tmp_path_factory) -> Path:
 def run(tmp_path_factory, data) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "trio"
     torch.manual_seed(0)
-    save_model(build(TRIO), folder, {"train": {"data": str(data), "note": "</pre><i>"}, "step": 7})
+    save_model(build(MULTI), folder, {"train": {"data": str(data), "note": "</pre><i>"}, "step": 7})
     lines = [json.dumps({"step": k, "loss": 1.0, "points": 1 / (1 + k)}) for k in range(20)]
     (folder / "metrics.jsonl").write_text("\n".join(lines))
     evaluate_run(EvaluateConfig(folder, pictures=0))
@@ -162,7 +162,7 @@ def test_the_worst_the_best_and_the_median_come_first_when_not_all_are_shown(run
 
 def test_a_run_without_an_evaluation_is_told_the_command_that_makes_it(run, data, tmp_path):
     other = tmp_path / "other"
-    save_model(build(TRIO), other, {"train": {"data": str(data)}, "step": 7})
+    save_model(build(MULTI), other, {"train": {"data": str(data)}, "step": 7})
     with pytest.raises(FileNotFoundError, match=r"no evaluation; make it with `maquette evaluate \S*other`"):
         write_report(ReportConfig((other,)))
     command = rf"`maquette evaluate {other} --data {data} --split test`"

@@ -106,7 +106,7 @@ def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
     return diagnosis
 
 
-# ------------------------------------------------------------------------------------------------------ putting together
+# ----------------------------------------------------------------------------------------------------- putting together
 
 
 def diagnosed(evaluated: Evaluated, seen: Seen, found: list[ObjectErrors], tolerance: float) -> Diagnosis:
