@@ -9,7 +9,7 @@ import torch
 
 from maquette.fitting import record
 from maquette.fitting.field import FieldWeights, FitField, attraction, fit_field, outer_points
-from maquette.fitting.growing_field import HALF, Ball, Box, GrowingField, refined_at, start_values, started
+from maquette.fitting.growing_field import FREEDOM, HALF, Ball, Box, GrowingField, refined_at, start_values, started
 from maquette.io import load, save
 from maquette.losses import eikonal, field_laplacian, sign_change
 from maquette.shapes import (
@@ -103,6 +103,18 @@ def test_values_learn_in_units_of_the_grids_spacing_and_offsets_in_spacings():
     wide, fine = 2 * HALF / 4, 2 * HALF / 8
     expected = [[0.2 * wide, 0.2], [0.2 * fine, 0.2], [0.1 * fine, 0.1], [0.0, 0.0]]
     torch.testing.assert_close(torch.tensor(rates), torch.tensor(expected), atol=1e-9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.75, 1e4])
+def test_offsets_of_any_size_move_the_surface_by_less_than_their_freedom(offset):
+    """A level plane, all of whose corners are lifted alike; 0.75 is 0.6 of the freedom, being 3 of 3, 4, 5."""
+    points = grid_points(TetrahedralGrid(5, HALF))
+    field = GrowingField(points[:, 1], torch.tensor([0.0, offset, 0.0]).expand_as(points), lr=0.1)
+    vertices, spacing = field.mesh().vertices, 2 * HALF / 5
+    inner = vertices[(vertices[:, ::2].abs() < HALF - 1.5 * spacing).all(1) & (vertices[:, 1].abs() < spacing)]
+    assert len(inner) > 10
+    lifted = FREEDOM * spacing * (0.6 if offset < 1 else 1.0)
+    torch.testing.assert_close(inner[:, 1], torch.full((len(inner),), lifted), atol=1e-5, rtol=0)
 
 
 def test_a_finer_grid_has_the_same_linear_field_and_the_moments_of_the_coarse_one():

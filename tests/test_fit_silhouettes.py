@@ -201,6 +201,12 @@ def test_a_camera_that_stands_wrong_is_found_again(tmp_path):
     torch.testing.assert_close(still.position, wrong.cameras.position, atol=1e-5, rtol=0)
 
 
+def test_cameras_wait_and_then_move_at_a_rate_that_falls_from_its_peak_to_zero():
+    poses = RefinedPoses(lr=0.03, after=0.2)
+    rates = [poses.rate(progress) for progress in (0.0, 0.19, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0.0, 0.0, 0.03, 0.015, 0.0], abs=1e-12)
+
+
 def in_own_axes(twists, cameras):
     """Motions in the world's axes, as `corrected` takes them."""
     into = cameras.world_from_cam[:, :3, :3].mT
@@ -218,6 +224,19 @@ def test_motions_that_pictures_cannot_tell_are_taken_off():
     one = torch.zeros(12, 6)
     one[3, 5] = 0.1
     assert float(without_gauge(one, cameras)[3, 5]) == pytest.approx(0.1 * 11 / 12, rel=1e-4)
+
+
+def test_a_growth_of_the_world_is_told_from_turns_that_move_cameras_which_stand_on_one_side(generator):
+    """A turn moves a camera at p by turn x p: of motions that undo it and add a growth, the growth is taken off."""
+    cameras = render_views(ellipsoid(1), Grid(around=4, elevations_deg=(50.0,)), 8).cameras
+    position = cameras.position
+    turns = 0.1 * torch.randn(4, 3, generator=generator)
+    turns = turns - turns.mean(0)
+    swept = torch.linalg.cross(turns, position)
+    growing = 0.2 * (position - position.mean(0)) - swept
+    kept = without_gauge(in_own_axes(torch.cat([growing, turns], 1), cameras), cameras)
+    expected = in_own_axes(torch.cat([swept.mean(0) - swept, turns], 1), cameras)
+    torch.testing.assert_close(kept, expected, atol=1e-6, rtol=0)
 
 
 def test_a_correction_shifts_a_camera_along_its_own_axes_and_turns_it_about_the_origin():

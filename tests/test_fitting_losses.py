@@ -217,6 +217,16 @@ def test_the_edge_normal_loss_has_the_gradient_of_its_value_and_goes_by_batches(
     torch.testing.assert_close(edge_normal_p2m(mesh, points, normals=normals), torch.stack(single))
 
 
+def test_the_edge_normal_loss_has_no_gradient_for_the_target():
+    mesh = Mesh(
+        torch.rand(3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_(), torch.tensor([[0, 1, 2]])
+    )
+    points, normals = torch.eye(3).requires_grad_(), torch.ones(3, 3).requires_grad_()
+    edge_normal_p2m(mesh, points, normals=normals).backward()
+    assert mesh.vertices.grad is not None and float(mesh.vertices.grad.norm()) > 0
+    assert points.grad is None and normals.grad is None
+
+
 def test_the_laplacian_delta_is_the_mean_square_of_what_the_laplacian_makes_of_the_move():
     before, after = blob(9), blob(10)
     moved = laplacian(before, "uniform") @ (after.vertices - before.vertices)
@@ -228,6 +238,14 @@ def test_the_laplacian_delta_of_one_vertex_is_worked_out_by_hand():
     before = Mesh(torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 4, 0]]), torch.tensor([[0, 1, 2]]))
     after = before.with_vertices(before.vertices + torch.tensor([[0.0, 0, 1], [0, 0, 0], [0, 0, 0]]))
     assert laplacian_delta(before, after).item() == pytest.approx((1 + 0.25 + 0.25) / 3)
+
+
+def test_a_vertex_without_edges_costs_no_laplacian_delta_but_counts_as_one():
+    """A first vertex of a triangle that moves by 1 changes the differences by 1, 1/2 and 1/2; the fourth is alone."""
+    before = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5]]), torch.tensor([[0, 1, 2]]))
+    moved = torch.tensor([[0.0, 0, 1], [0, 0, 0], [0, 0, 0], [7, 0, 0]])
+    expected = (1 + 1 / 4 + 1 / 4) / 4
+    assert laplacian_delta(before, before.with_vertices(before.vertices + moved)).item() == pytest.approx(expected)
 
 
 def test_moving_all_vertices_alike_costs_no_laplacian_delta_though_the_laplacian_is_not_zero():
