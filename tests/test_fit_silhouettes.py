@@ -30,7 +30,7 @@ from maquette.fitting.silhouettes import (
     view_ious,
     with_outlines,
 )
-from maquette.fitting.views import Fibonacci, Grid, Views, render_views
+from maquette.fitting.views import Fibonacci, Grid, Views, load_views, render_views
 from maquette.io import load, save, write_picture
 from maquette.losses import silhouette_mse
 from maquette.registration import Similarity, umeyama
@@ -205,6 +205,27 @@ def test_cameras_wait_and_then_move_at_a_rate_that_falls_from_its_peak_to_zero()
     poses = RefinedPoses(lr=0.03, after=0.2)
     rates = [poses.rate(progress) for progress in (0.0, 0.19, 0.2, 0.6, 1.0)]
     assert rates == pytest.approx([0.0, 0.0, 0.03, 0.015, 0.0], abs=1e-12)
+
+
+def test_the_cameras_that_were_found_are_saved_and_read_beside_the_pictures(tmp_path):
+    views = render_views(bumpy(2), Fibonacci(views=4), 24)
+    folder = tmp_path / "views"
+    folder.mkdir()
+    for k, mask in enumerate(views.masks):
+        write_picture(mask[..., None].float(), folder / f"{k}.png")
+    config = FitSilhouettes(
+        out=tmp_path / "fit", folder=folder, cameras=Fibonacci(views=4), growth=Fixed(1), size=24, steps=3,
+        poses=RefinedPoses(after=0.0),
+    )  # fmt: skip
+    fit_silhouettes(config)
+    task = looped(load_views(folder, config.cameras), config)
+    found = in_frame(task.views(), task.unit.inverse()).cameras
+    assert float((found.position - views.cameras.position).norm(dim=-1).min()) > 1e-3
+    (config.out / "cameras.json").rename(folder / "cameras.json")
+    read = load_views(folder)
+    assert read.cameras.size == found.size
+    for name in ("world_from_cam", "focal", "center"):
+        torch.testing.assert_close(getattr(read.cameras, name), getattr(found, name), atol=1e-5, rtol=1e-5)
 
 
 def in_own_axes(twists, cameras):

@@ -68,7 +68,7 @@ class Record:
                 left.unlink()
         if self.checkpoint is None:
             # Results of an earlier fit must not stand beside the settings of this one.
-            for old in (STATE, "results.json", "moulding.gif", "curves.png"):
+            for old in (STATE, "results.json", "cameras.json", "moulding.gif", "curves.png"):
                 (self.out / old).unlink(missing_ok=True)
             for old in self.out.glob("result.*"):
                 old.unlink()

@@ -27,7 +27,7 @@ from maquette.fitting.optimizers import Adam, Sgd, checked
 from maquette.fitting.poses import FixedPoses, Poses, RefinedPoses, corrected, without_gauge
 from maquette.fitting.record import Record, settings_of
 from maquette.fitting.target import load_surface
-from maquette.fitting.views import Fibonacci, Preset, Views, check_views, load_views, render_views, scaled
+from maquette.fitting.views import Fibonacci, Preset, Views, check_views, load_views, render_views, save_cameras, scaled
 from maquette.io import save
 from maquette.losses import edge_loss, laplacian_uniform, normal_consistency
 from maquette.losses.image import silhouette_mse, soft_iou_loss
@@ -207,6 +207,8 @@ def fit_silhouettes(config: FitSilhouettes) -> None:
         result = transform(mesh, task.unit.inverse())
         if target is not None:
             scores |= measure(result, target, unit_from_target(target), seed=config.seed)
+        if task.twists is not None:
+            save_cameras(in_frame(views, task.unit.inverse()), config.out / "cameras.json")
         record.finish(scores, save_shape=lambda path: save(result, path), suffix=".glb")
     print(f"{config.out}: {told(scores)}")
 

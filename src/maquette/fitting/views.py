@@ -18,7 +18,7 @@ from torch import Tensor
 from maquette import transforms
 from maquette.camera import Camera, focal_from_fov, orbit
 from maquette.conventions import camera_from_opengl, moved, y_up_from_z_up
-from maquette.io import read_picture
+from maquette.io import read_picture, write_json
 from maquette.masks import PlainBackground, foreground, mask_of_values
 from maquette.rendering import Ambient, render
 from maquette.shapes import Mesh
@@ -390,6 +390,17 @@ def _views_of_cameras(path: Path, most: int | None) -> Views:
         raise ValueError(f"{path}: not cameras as Maquette writes them ({error!r})") from error
     read = [_read(picture, path.parent, most) for picture in paths]
     return _views(read, cameras.resized(_size_of(read, paths)), paths)
+
+
+def save_cameras(views: Views, path: Path) -> None:
+    """Write the cameras of the views, as `load_views` reads them beside the pictures, with the names of those."""
+    cameras = views.cameras
+    shots = [
+        {"picture": name, "world_from_cam": pose}
+        for name, pose in zip(views.names, cameras.world_from_cam.tolist(), strict=True)
+    ]
+    lenses = {"focal": cameras.focal.tolist(), "center": cameras.center.tolist()}
+    write_json(path, {"size": list(cameras.size), **lenses, "views": shots})
 
 
 def _pose(values, where: str, name: str) -> Float[Tensor, "4 4"]:
