@@ -113,11 +113,11 @@ def test_quadrics_by_area_equal_those_by_faces_where_all_faces_are_equal_and_do_
 
 
 def test_quadrics_by_area_count_a_face_by_its_part_of_the_mean_area():
-    # Areas 2 and 1 (mean 1.5) in the planes z = 0 and y = 0.
-    vertices = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1]], dtype=torch.float64)
-    mesh = Mesh(vertices, torch.tensor([[0, 1, 2], [0, 3, 1]]))
+    # Areas 2 and 1/2 (mean 1.25) in the planes z = 0 and y = 0; none of their sides are of one length.
+    vertices = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64)
+    mesh = Mesh(vertices, torch.tensor([[0, 1, 2], [0, 3, 4]]))
     weighted = quadrics(mesh, weighting="area").normals[0]
-    torch.testing.assert_close(weighted, torch.diag(torch.tensor([0, 1 / 1.5, 2 / 1.5], dtype=torch.float64)))
+    torch.testing.assert_close(weighted, torch.diag(torch.tensor([0, 0.4, 1.6], dtype=torch.float64)))
 
 
 def test_faces_without_area_add_nothing_to_quadrics():
