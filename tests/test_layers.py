@@ -4,8 +4,6 @@ import ast
 import functools
 from pathlib import Path
 
-import pytest
-
 from maquette import cli
 
 SOURCE = Path(__file__).parents[1] / "src" / "maquette"
@@ -111,6 +109,11 @@ def imports(tree: ast.AST) -> set[str]:
     return names
 
 
+@functools.cache
+def imported(module: str) -> set[str]:
+    return imports(tree_of(module))
+
+
 def at_module_level(tree: ast.Module) -> ast.Module:
     """The statements that run when the module is imported: no functions, nothing that only the type checker sees."""
 
@@ -132,44 +135,51 @@ def test_contributing_names_every_layer():
     assert {name.strip(" `") for row in rows for name in row.split(",")} == {*LAYERS} - {"__main__"}
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_imports_point_down_only(module):
-    layer = layer_of(module)
+def above(module: str) -> set[str]:
+    """What a module imports from layers that lie above its own, or that have no place in LAYERS."""
+    layer, names = layer_of(module), {name for name in imported(module) if name.startswith("maquette.")}
     if layer is None:
-        assert imports(at_module_level(tree_of(module))) & set(FILES) <= {"maquette.version"}
-        return
-    assert layer in LAYERS, f"{layer} has no place in LAYERS"
-    for name in imports(tree_of(module)):
-        if name.startswith("maquette.") and name.split(".")[1] != "__version__":
-            below = layer_of(name)
-            assert below in LAYERS, f"{module} imports {name}, which has no place in LAYERS"
-            assert LAYERS.index(below) <= LAYERS.index(layer), f"{module} imports {name} from above"
+        return (imports(at_module_level(tree_of(module))) & set(FILES)) - {"maquette.version"}
+    below = LAYERS[: LAYERS.index(layer) + 1] if layer in LAYERS else ()
+    return {name for name in names if layer_of(name) not in (*below, "__version__")}
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_heavy_libraries_are_imported_where_they_are_used(module):
+def test_imports_point_down_only():
+    assert {module: wrong for module in FILES if (wrong := above(module))} == {}
+
+
+def too_heavy(module: str) -> set[str]:
     used = {name.split(".")[0] for name in imports(at_module_level(tree_of(module)))} & HEAVY
-    assert {name for name in used if not EXCEPTIONS.get(name, lambda module: False)(module)} == set()
+    return {name for name in used if not EXCEPTIONS.get(name, lambda module: False)(module)}
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_nothing_is_pickled_and_no_forbidden_library_is_used(module):
-    tree = tree_of(module)
+def test_heavy_libraries_are_imported_where_they_are_used():
+    assert {module: wrong for module in FILES if (wrong := too_heavy(module))} == {}
+
+
+def unsafe(module: str) -> set[str]:
+    """Forbidden libraries that a module imports, and calls of it that could unpickle."""
+    names = imported(module)
     # The error alone may be named, to tell of a broken file that torch's safe reader met.
-    names = imports(tree)
     if "pickle.UnpicklingError" in names:
-        names -= {"pickle", "pickle.UnpicklingError"}
-    assert {name.split(".")[0] for name in names} & FORBIDDEN == set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
+        names = names - {"pickle", "pickle.UnpicklingError"}
+    found = {name.split(".")[0] for name in names} & FORBIDDEN
+    for node in ast.walk(tree_of(module)):
+        # Only attributes called load or save are worth the time that unparsing takes.
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("load", "save"):
             said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             match ast.unparse(node.func):
-                case "np.load" | "numpy.load":
-                    assert said.get("allow_pickle") == "False", f"line {node.lineno}: say allow_pickle=False"
-                case "torch.load":
-                    assert said.get("weights_only") == "True", f"line {node.lineno}: say weights_only=True"
+                case "np.load" | "numpy.load" if said.get("allow_pickle") != "False":
+                    found.add(f"line {node.lineno}: say allow_pickle=False")
+                case "torch.load" if said.get("weights_only") != "True":
+                    found.add(f"line {node.lineno}: say weights_only=True")
                 case "torch.save":
-                    raise AssertionError(f"line {node.lineno}: torch.save pickles; write safetensors")
+                    found.add(f"line {node.lineno}: torch.save pickles; write safetensors")
+    return found
+
+
+def test_nothing_is_pickled_and_no_forbidden_library_is_used():
+    assert {module: wrong for module in FILES if (wrong := unsafe(module))} == {}
 
 
 def test_no_file_is_a_drawer_for_everything():
