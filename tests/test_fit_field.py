@@ -188,6 +188,7 @@ def test_the_laplacian_of_a_square_is_known_near_the_surface_alone():
     squares = points.square().sum(-1)  # Laplacian 6, spacing 0.5
     assert float(field_laplacian(squares, 0.5, reach=9.0)) == pytest.approx(9.0)
     assert float(field_laplacian(squares + 5, 0.5, reach=1.0)) == 0
+    assert float(field_laplacian(-squares - 5, 0.5, reach=1.0)) == 0
 
 
 def test_sign_changes_cost_the_cross_entropy_with_the_other_end():

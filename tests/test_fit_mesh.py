@@ -230,6 +230,22 @@ def test_the_first_step_of_uniform_adam_is_the_gradient_over_its_largest_entry()
     assert torch.allclose(point.detach(), -0.1 * point.grad / 4)
 
 
+@pytest.mark.parametrize("kind", [descent.Adam, descent.UniformAdam, descent.Sgd])
+def test_a_closure_is_evaluated_with_gradients_and_its_loss_given_back(kind):
+    x = torch.tensor([1.0, -2.0], requires_grad=True)
+    optimizer = kind([x], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = x.square().sum()
+        loss.backward()
+        return loss
+
+    assert float(optimizer.step(closure)) == 5.0
+    assert x.grad is not None and x.grad.tolist() == [2.0, -4.0]
+    assert float(x.detach().square().sum()) < 5.0
+
+
 def test_uniform_adam_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path):
     def run(optimizer, point, steps):
         for _ in range(steps):
