@@ -241,7 +241,7 @@ def test_a_closure_is_evaluated_with_gradients_and_its_loss_given_back(kind):
         loss.backward()
         return loss
 
-    assert float(optimizer.step(closure)) == 5.0
+    assert optimizer.step(closure).item() == 5.0
     assert x.grad is not None and x.grad.tolist() == [2.0, -4.0]
     assert float(x.detach().square().sum()) < 5.0
 
