@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from maquette.diagnose.errors import point_errors
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
-from maquette.report.solids import Frame, distances_to, frame_of, solid_of
+from maquette.report.solids import Frame, frame_of, solid_of, steps_of
 from maquette.shapes import Mesh, PointCloud
 from test_evaluate import FLAT, MULTI, TALL, write_boxes
 
@@ -106,8 +107,9 @@ def test_errors_are_distances_in_diagonals_of_the_true_box():
     frame = frame_of(truth)
     assert frame.diagonal == 5 and frame.middle.tolist() == [1.5, 2, 0]
     # (3, 0, 0) is 3 from the first true point and 4 from the second.
-    found = distances_to(frame.of(torch.tensor([[3.0, 0, 0]])), frame.of(truth))
+    found, _ = point_errors(frame.of(torch.tensor([[3.0, 0, 0]])), frame.of(truth))
     assert found.tolist() == pytest.approx([3 / 5])
+    assert list(steps_of(torch.tensor([0.0, 0.025, 0.05, 9.0]), 0.05)) == [0, 128, 255, 255]
 
 
 def test_a_solid_survives_its_bytes():

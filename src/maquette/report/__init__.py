@@ -4,25 +4,27 @@ Read `write_report` from top to bottom. The numbers are those of the evaluations
 that the page shows are made once more.
 """
 
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+import torch
 import tyro
 
 from maquette.console import bar
+from maquette.diagnose.errors import error_colors
 from maquette.evaluate import EvaluateConfig, evaluate_run, html
 from maquette.evaluate.comparison import Comparison, compared
 from maquette.evaluate.runs import check_comparable
 from maquette.io.atomic import write_text
 from maquette.report.facts import numbers_parts, parts_below, title_and_lead
-from maquette.report.objects import Exhibit, chosen_objects, exhibits
+from maquette.report.objects import Collection, Showing, chosen_objects, collected
 from maquette.report.page import Part, index_data, object_data, objects_part, whole_page
 from maquette.report.sources import read_measured, with_data
 
-ERROR_LIMIT = 0.1
-"""Of the colours, in object units."""
 MEGABYTE = 1_000_000
 
 
@@ -44,8 +46,14 @@ class ReportConfig:
     """The evaluation's folder in each run; that of another protocol is evaluation-PROTOCOL."""
     objects: int = 60
     """Shown in 3D, at most: the best, the median and the worst of each representation, and others evenly spread."""
+    limit: float = 0.05
+    """Distance, in object diagonals, from which on the colour of an error is red."""
+    heats: tuple[Literal["grad-cam", "integrated-gradients", "smoothgrad"], ...] = ("grad-cam", "integrated-gradients")
+    """Heat maps of each object; `--heats` alone for none. docs/interpretation.md tells what they say."""
     limit_mb: float = 15.0
     """Size of the page in millions of bytes; above it, objects are left out, and the page says so."""
+    device: str = "cpu"
+    """A torch device for the networks: cpu, cuda, cuda:1, mps."""
 
     def __post_init__(self) -> None:
         if not self.runs and self.data is None:
@@ -58,6 +66,8 @@ class ReportConfig:
             raise ValueError(f"report: --out {self.out} is no page; give a name that ends in .html")
         if self.objects < 1:
             raise ValueError(f"report: objects is {self.objects}; show at least one")
+        if not 0 < self.limit < math.inf:
+            raise ValueError(f"report: limit is {self.limit:g}; give a distance above 0")
         if not self.limit_mb > 0:
             raise ValueError(f"report: limit-mb is {self.limit_mb:g}; give a size above 0")
 
@@ -73,13 +83,14 @@ def write_report(config: ReportConfig) -> Path:
     ids = chosen_objects(comparison, config.objects)
     with bar() as progress:
         task = progress.add_task("looking", total=len(ids) * len(sources), note="objects")
-        shown = exhibits(comparison, sources, ids, ERROR_LIMIT, lambda done: progress.update(task, advance=done))
-    page, left_out = fitted(comparison, shown, config.limit_mb)
+        showing = Showing(config.limit, config.heats, config.device)
+        found = collected(comparison, sources, ids, showing, lambda done: progress.update(task, advance=done))
+    page, left_out = fitted(comparison, found, config)
     write_text(out, page)
     size = len(page.encode()) / MEGABYTE
-    print(f"{out}: {size:.1f} MB, {len(shown) - len(left_out)} of {len(measured[0].objects())} objects in 3D")
+    print(f"{out}: {size:.1f} MB, {len(ids) - len(left_out)} of {len(measured[0].objects())} objects in 3D")
     if left_out:
-        print(left_out_in_words(left_out, len(shown), config.limit_mb), file=sys.stderr)
+        print(left_out_in_words(left_out, len(ids), config.limit_mb), file=sys.stderr)
     return out
 
 
@@ -91,13 +102,13 @@ def evaluate_bundled(config: ReportConfig) -> Path:
     return folder
 
 
-def fitted(comparison: Comparison, shown: Sequence[Exhibit], limit_mb: float) -> tuple[str, list[str]]:
+def fitted(comparison: Comparison, found: Collection, config: ReportConfig) -> tuple[str, list[str]]:
     """The page within its limit, and the ids of the objects that were left out for it: those chosen last."""
-    around, scale = (numbers_parts(comparison), parts_below(comparison)), error_scale()
-    count = len(shown)
+    around, shown = (numbers_parts(comparison), parts_below(comparison)), found.exhibits
+    limit_mb, count = config.limit_mb, len(shown)
     while True:
         left_out = [one.id for one in shown[count:]]
-        page = page_of(comparison, around, shown[:count], left_out, scale, limit_mb)
+        page = page_of(comparison, around, replace(found, exhibits=shown[:count]), left_out, config)
         over = len(page.encode()) - limit_mb * MEGABYTE
         if over <= 0:
             return page, left_out
@@ -122,33 +133,28 @@ def left_out_in_words(left_out: Sequence[str], chosen: int, limit_mb: float) -> 
 def page_of(
     comparison: Comparison,
     around: tuple[list[Part], list[Part]],
-    shown: Sequence[Exhibit],
+    found: Collection,
     left_out: Sequence[str],
-    scale: Sequence[Sequence[int]],
-    limit_mb: float,
+    config: ReportConfig,
 ) -> str:
     """`around` are the sections above and below the objects."""
+    shown, scale = found.exhibits, error_scale(config.limit)
     chosen, total = len(shown) + len(left_out), len(comparison.runs[0].objects())
-    remarks = []
+    remarks = list(found.remarks)
     if chosen < total:
         remarks.append(f"{chosen} of {total} objects are chosen: best, median and worst, and others evenly spread")
     if left_out:
-        remarks.append(left_out_in_words(left_out, chosen, limit_mb))
+        remarks.append(left_out_in_words(left_out, chosen, config.limit_mb))
     body, data = html.listing(remarks), []
     if shown:
-        body += objects_part(comparison, shown, scale, ERROR_LIMIT)
-        data = [index_data(comparison, shown, HEATS, scale), *(object_data(one, k) for k, one in enumerate(shown))]
+        body += objects_part(comparison, shown, scale, config.limit)
+        data = [object_data(one, number) for number, one in enumerate(shown)]
+        data.append(index_data(comparison, shown, found.heats, scale))
     title, lead = title_and_lead(comparison)
     return whole_page(title, lead, [*around[0], Part("objects", "Objects", body), *around[1]], data)
 
 
-HEATS: tuple[str, ...] = ()
-
-
-def error_scale() -> list[list[int]]:
+def error_scale(limit: float) -> list[list[int]]:
     """256 colours from no error to the limit."""
-    import numpy as np
-
-    stops = np.array([[43, 74, 155], [79, 151, 204], [233, 229, 196], [238, 154, 77], [176, 22, 30]])
-    at = np.linspace(0, 4, 256)
-    return np.stack([np.interp(at, range(5), stops[:, k]) for k in range(3)], 1).round().astype(int).tolist()
+    colors = error_colors(torch.linspace(0, limit, 256), limit)
+    return (colors * 255).round().int().tolist()

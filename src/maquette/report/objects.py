@@ -5,22 +5,22 @@ Truth and predictions are made once more from the runs and their data, as `maque
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from maquette.camera import Camera
+from maquette.data.entries import Entry
+from maquette.diagnose.errors import distances_to, point_errors
 from maquette.evaluate.comparison import Comparison
 from maquette.evaluate.pictures import PAPER, UNKNOWN, camera_like, input_picture, portrait, webp
-from maquette.evaluate.scoring import Times, generator_of, look, predict
+from maquette.evaluate.scoring import Seen, Times, look, predict
 from maquette.evaluate.viewer import turned_surface
 from maquette.models import load_run
+from maquette.report.heats import drawn_heats, heats_of_run
 from maquette.report.solids import (
     Frame,
     Solid,
-    distances_to,
     frame_of,
-    points_on,
     solid_of,
     steps_of,
     surface_of,
@@ -41,7 +41,7 @@ class Answer:
     solid: Solid | None
     """None where it failed."""
     errors: bytes
-    """uint8, of each vertex: the distance to the nearest true point."""
+    """uint8, of each vertex: the distance to the nearest point that is known of the truth."""
     missed: bytes
     """uint8, of each shown true point: the distance to the predicted surface."""
     thumbnail: bytes
@@ -64,7 +64,7 @@ class Exhibit:
     """WebP: the crop that the network saw."""
     thumbnail: bytes
     truth: Solid
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer, ...] = ()
     """One a method, in the order of the comparison."""
     heats: tuple[bytes | None, ...] = ()
     """WebP: heat maps over the picture, one a title; None where there is none."""
@@ -96,55 +96,76 @@ class Truth:
     solid: Solid
 
 
-def exhibits(
+@dataclass(frozen=True)
+class Showing:
+    """How objects are shown."""
+
+    limit: float
+    """The error that has the last colour, in object units."""
+    heats: tuple[str, ...]
+    """Methods of heat maps."""
+    device: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The objects of the page."""
+
+    exhibits: tuple[Exhibit, ...]
+    heats: tuple[str, ...]
+    """Titles of the heat maps of each."""
+    remarks: tuple[str, ...]
+    """What could not be shown of any, and why."""
+
+
+def collected(
     comparison: Comparison,
     sources: Sequence[Source],
     ids: Sequence[str],
-    limit: float,
+    showing: Showing,
     advance: Callable[[int], object],
-) -> list[Exhibit]:
-    """The objects `ids`, each run asked once more. `limit` is the error that has the last colour, in object units.
+) -> Collection:
+    """The objects `ids`, each run asked once more.
 
     Everything is shown in the frame of the object: what a network predicts in its viewer's frame is turned back.
     """
     headline = comparison.runs[0].protocol.headline
     truths = {id: _truth(sources[0], id) for id in ids}
-    answers: dict[str, list[Answer]] = {id: [] for id in ids}
-    pictures: dict[str, tuple[bytes, bytes]] = {}
-    viewpoints: dict[str, tuple[float, float]] = {}
+    found: dict[str, Exhibit] = {}
+    titles: list[str] = []
+    remarks: list[str] = []
     for source in sources:
         run = load_run(source.measured.run)
-        entries = [source.entries[id] for id in ids]
-        seen = look(run.model, source.dataset, entries, lambda done: None, frame=run.frame)
+        run.model.to(showing.device)
+        seen = look(run.model, source.dataset, [source.entries[id] for id in ids], lambda done: None, frame=run.frame)
+        heats, refused = heats_of_run(run, source.measured.name, comparison, showing.heats)
+        titles += [title for title, _ in heats.methods]
+        remarks += refused
         names = [method.name for method in comparison.methods if method.run is source.measured]
         for at, id in enumerate(ids):
-            if source is sources[0]:
-                viewpoints[id] = seen.viewpoints[at]
-                large, small = (input_picture(seen.images[at], side) for side in (INPUT, THUMBNAIL))
-                pictures[id] = (webp(large), webp(small))
-            predicted = predict(run.model, seen.given(slice(at, at + 1)), Times())
+            if id not in found:
+                found[id] = _unanswered(source.entries[id], seen, at, truths[id])
+            one, given = found[id], seen.given(slice(at, at + 1))
+            with torch.no_grad():
+                predicted = predict(run.model, given, Times())
+            answers = []
             for name in names:
                 surface = surface_of(predicted[name][0]) if seen.shown[at] else None
                 if surface is not None and seen.turns is not None:
                     surface = turned_surface(surface, seen.turns[at].T.contiguous())
                 score = source.measured.values(name, headline).get(id)
-                draws = generator_of(0, id, source.measured.name, name)
-                answers[id].append(
-                    _answer(surface, truths[id], camera_like(viewpoints[id], THUMBNAIL), score, limit, draws)
-                )
+                answers.append(_answer(surface, truths[id], one.viewpoint, score, showing.limit))
+            drawn = drawn_heats(run.model, given[0], heats) if seen.shown[at] else [None for _ in heats.methods]
+            found[id] = replace(one, answers=(*one.answers, *answers), heats=(*one.heats, *drawn))
             advance(1)
-    return [
-        Exhibit(
-            id,
-            sources[0].entries[id].category,
-            viewpoints[id] if math.isfinite(viewpoints[id][0]) else UNKNOWN,
-            math.isfinite(viewpoints[id][0]),
-            *pictures[id],
-            truths[id].solid,
-            tuple(answers[id]),
-        )
-        for id in ids
-    ]
+    return Collection(tuple(found.values()), tuple(titles), tuple(remarks))
+
+
+def _unanswered(entry: Entry, seen: Seen, at: int, truth: Truth) -> Exhibit:
+    large, small = (webp(input_picture(seen.images[at], side)) for side in (INPUT, THUMBNAIL))
+    viewpoint = seen.viewpoints[at]
+    known = math.isfinite(viewpoint[0])
+    return Exhibit(entry.id, entry.category, viewpoint if known else UNKNOWN, known, large, small, truth.solid)
 
 
 def _truth(source: Source, id: str) -> Truth:
@@ -158,15 +179,15 @@ def _truth(source: Source, id: str) -> Truth:
 def _answer(
     surface: Mesh | PointCloud | None,
     truth: Truth,
-    camera: Camera,
+    viewpoint: tuple[float, float],
     score: float | None,
     limit: float,
-    draws: torch.Generator,
 ) -> Answer:
+    camera = camera_like(viewpoint, THUMBNAIL)
     if surface is None:
         paper = torch.tensor(PAPER).expand(*camera.size, 3)
         return Answer(None, b"", b"", webp(paper), None)
     solid = solid_of(surface, truth.frame)
-    errors = distances_to(solid.positions, truth.frame.of(truth.cloud.points))
-    missed = distances_to(truth.solid.positions, truth.frame.of(points_on(surface, draws)))
+    errors, _ = point_errors(solid.positions, truth.frame.of(truth.cloud.points))
+    missed = distances_to(truth.frame.moved(surface), truth.solid.positions)
     return Answer(solid, steps_of(errors, limit), steps_of(missed, limit), webp(portrait(surface, camera)), score)

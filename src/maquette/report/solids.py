@@ -12,16 +12,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from maquette import ops
 from maquette.metrics import failure_of
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, sample, simplify, to_mesh
+from maquette.shapes import Mesh, PointCloud, Shape, Voxels, simplify, to_mesh
 
 FACES = 4000
 """Of a mesh in the page, at most."""
 POINTS = 5000
 """Of a cloud in the page, at most."""
-SURFACE = 20_000
-"""Points that stand for a predicted surface when true points look for it."""
 UNIT = 4096.0
 """Steps of a stored coordinate in an object unit, finer than a pixel; what lies beyond 8 units is drawn there."""
 
@@ -36,6 +33,12 @@ class Frame:
     def of(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """In object units."""
         return (points - self.middle) / self.diagonal
+
+    def moved(self, surface: Mesh | PointCloud) -> Mesh | PointCloud:
+        """The surface in object units, without its colours."""
+        if isinstance(surface, Mesh):
+            return Mesh(self.of(surface.vertices), surface.faces)
+        return PointCloud(self.of(surface.points))
 
 
 def frame_of(points: Float[Tensor, "N 3"]) -> Frame:
@@ -117,16 +120,6 @@ def _along_a_curve(points: Float[Tensor, "N 3"]) -> Int[Tensor, " N"]:
         for axis in range(3):
             code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
     return code.argsort(stable=True)
-
-
-def distances_to(points: Float[Tensor, "N 3"], others: Float[Tensor, "M 3"]) -> Float[Tensor, " N"]:
-    """From each point to the nearest of the others."""
-    return (points - others[ops.nearest(points, others)[:, 0]]).norm(dim=-1)
-
-
-def points_on(surface: Mesh | PointCloud, generator: torch.Generator) -> Float[Tensor, "N 3"]:
-    """What true points are compared with."""
-    return surface.points if isinstance(surface, PointCloud) else sample(surface, SURFACE, generator=generator).points
 
 
 def steps_of(distances: Float[Tensor, " N"], limit: float) -> bytes:

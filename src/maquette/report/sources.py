@@ -6,8 +6,8 @@ from pathlib import Path
 
 from maquette.data.dataset import Dataset, open_dataset, read_json
 from maquette.data.entries import Entry
+from maquette.diagnose.evaluated import entries_of
 from maquette.evaluate.runs import Measured, read_run, short_names
-from maquette.evaluate.scoring import fixed_view
 from maquette.models.runs import BUNDLED
 
 BUNDLED_NAME = "bundled network"
@@ -51,7 +51,7 @@ def _run_of(evaluation: Path) -> Path:
     said = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
     if (said / "config.json").is_file():
         return said
-    if said.parts[-2:] == BUNDLED.parts[-2:]:
+    if said.parts[-3:-1] == BUNDLED.parts[-3:-1]:
         return BUNDLED
     if (evaluation.parent / "config.json").is_file():
         return evaluation.parent
@@ -76,17 +76,7 @@ def with_data(measured: Measured, data: Path | None) -> Source:
             f"{where}: the data set that {measured.folder} was measured on is not there; say with --data where it lies"
         )
     dataset = open_dataset(where)
-    views = measured.objects()
-    entries = {entry.id: entry for entry in dataset.entries if entry.id in views}
-    for id, view in views.items():
-        if id not in entries or str(fixed_view(entries[id])) != view:
-            what = (
-                "is not there" if id not in entries else f"has {entries[id].views} views, and view {view} was measured"
-            )
-            raise ValueError(
-                f"report: {dataset.name} is not what {measured.folder} was measured on: {id} {what}; give --data, or "
-                f"evaluate again with `maquette evaluate {measured.run} {measured.command()}`"
-            )
+    entries = {entry.id: entry for entry in entries_of(measured, dataset, "report")}
     step, then = measured.settings.get("step"), measured.scores["run"]["step"]
     if step != then:
         raise ValueError(
