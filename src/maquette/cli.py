@@ -123,6 +123,7 @@ COMMANDS = {
     "errors": Command(
         "maquette.diagnose.files", "ErrorsConfig", "write_file_errors", "colour a shape by its distance to the truth"
     ),
+    "view": Command("maquette.view", "ViewConfig", "view", "shapes, or a run's objects, in the browser: live"),
     "report": Command(
         "maquette.report", "ReportConfig", "write_report", "one page of evaluated runs: scores, objects in 3D, errors"
     ),

@@ -73,7 +73,7 @@ function smooth_normals(p, faces) {
 }
 
 // Discs that just cover a surface of a typical area, 1.2 square units.
-function covering_radius(p) { return Math.min(Math.max(1.25 * Math.sqrt(1.2 / (Math.PI * p.length / 3)), 0.006), 0.03) }
+function covering_radius(p) { return Math.min(Math.max(1.45 * Math.sqrt(1.2 / (Math.PI * p.length / 3)), 0.006), 0.03) }
 
 function multiply(a, b) {  // 4 x 4, column by column
   const out = new Float32Array(16);

@@ -64,6 +64,11 @@ class _Chunks:
 def write_glb(shape: Mesh | PointCloud, path: Path) -> None:
     """One node with one mesh; a cloud as points. Vertices are split where normals, texture or face colours differ;
     the attribute `_VERTEX` keeps the original numbers, so that `load` gives the mesh that was saved."""
+    write_bytes(path, glb_bytes(shape, path.stem))
+
+
+def glb_bytes(shape: Mesh | PointCloud, name: str) -> bytes:
+    """The file that `write_glb` writes."""
     chunks = _Chunks()
     extra = _points(shape, chunks) if isinstance(shape, PointCloud) else _mesh(shape, chunks)
     primitives = extra.pop("primitives")
@@ -71,8 +76,8 @@ def write_glb(shape: Mesh | PointCloud, path: Path) -> None:
         "asset": {"version": "2.0", "generator": "Maquette"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": path.stem}],
-        "meshes": [{"name": path.stem, "primitives": primitives}],
+        "nodes": [{"mesh": 0, "name": name}],
+        "meshes": [{"name": name, "primitives": primitives}],
         **extra,
         "accessors": chunks.accessors,
         "bufferViews": chunks.views,
@@ -82,7 +87,7 @@ def write_glb(shape: Mesh | PointCloud, path: Path) -> None:
     text += b" " * (-len(text) % 4)
     body = bytes(chunks.data) + b"\0" * (-len(chunks.data) % 4)
     head = struct.pack("<4sIIII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(body), len(text), 0x4E4F534A)
-    write_bytes(path, head + text + struct.pack("<II", len(body), 0x004E4942) + body)
+    return head + text + struct.pack("<II", len(body), 0x004E4942) + body
 
 
 def _points(cloud: PointCloud, chunks: _Chunks) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tyro
 
 from maquette.console import bar
 from maquette.diagnose.errors import error_colors
+from maquette.diagnose.program import DiagnoseConfig, diagnose_run
 from maquette.evaluate import EvaluateConfig, evaluate_run, html
 from maquette.evaluate.comparison import Comparison, compared
 from maquette.evaluate.runs import check_comparable
@@ -33,7 +34,7 @@ class ReportConfig:
     """One HTML file that opens without a network: scores beside baselines, every object in 3D, errors, heat maps.
 
     Give runs with an evaluation, or folders of evaluations. Without any, the network that comes with Maquette is first
-    evaluated on --data, beside baselines of its training objects; its evaluation is kept next to the page.
+    evaluated and diagnosed on --data, beside baselines of its training objects; that is kept next to the page.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
@@ -48,7 +49,7 @@ class ReportConfig:
     """Shown in 3D, at most: the best, the median and the worst of each representation, and others evenly spread."""
     limit: float = 0.05
     """Distance, in object diagonals, from which on the colour of an error is red."""
-    heats: tuple[Literal["grad-cam", "integrated-gradients", "smoothgrad"], ...] = ("grad-cam", "integrated-gradients")
+    heats: tuple[Literal["grad-cam", "integrated-gradients", "smoothgrad"], ...] = ("integrated-gradients", "grad-cam")
     """Heat maps of each object; `--heats` alone for none. docs/interpretation.md tells what they say."""
     limit_mb: float = 15.0
     """Size of the page in millions of bytes; above it, objects are left out, and the page says so."""
@@ -95,10 +96,11 @@ def write_report(config: ReportConfig) -> Path:
 
 
 def evaluate_bundled(config: ReportConfig) -> Path:
-    """The bundled network measured on the data, beside baselines of the same data set's training objects."""
+    """The bundled network measured on the data, beside baselines of its training objects, and where it fails."""
     assert config.out is not None
     folder = config.out.with_name(f"{config.out.stem}-evaluation")
-    evaluate_run(EvaluateConfig(data=config.data, train_data=config.data, out=folder))
+    evaluate_run(EvaluateConfig(data=config.data, train_data=config.data, out=folder, device=config.device))
+    diagnose_run(DiagnoseConfig(folder, device=config.device))
     return folder
 
 

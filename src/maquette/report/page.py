@@ -22,6 +22,8 @@ class Part:
     anchor: str
     title: str
     body: str
+    more: tuple[str, ...] = ()
+    """Whole sections that follow and belong to it."""
 
 
 def object_data(exhibit: Exhibit, number: int) -> str:
@@ -87,14 +89,22 @@ def objects_part(
         "HEADLINE": text.escape(comparison.runs[0].protocol.headline),
         "CLASSES": _select("class", "class", [("", "all classes"), *((c, c or UNLABELLED) for c in categories)]),
         "ORDERS": _select("order", "order", orders),
-        "METHODS": _select("method", "by the score of", [(str(k), title) for k, title in enumerate(titles)]),
+        "METHODS": _select(
+            "method",
+            "by the score of",
+            [(str(k), title) for k, title in enumerate(titles)],
+            chosen=str(titles.index(comparison.reference)),
+        ),
         "ITEMS": "".join(_item(number, one) for number, one in enumerate(exhibits)),
     }
     return html.filled("objects.html", parts)
 
 
-def _select(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
-    inner = "".join(f'<option value="{text.escape(key)}">{text.escape(title)}</option>' for key, title in options)
+def _select(name: str, label: str, options: Sequence[tuple[str, str]], chosen: str = "") -> str:
+    inner = "".join(
+        f'<option value="{text.escape(key)}"{" selected" * (key == chosen)}>{text.escape(title)}</option>'
+        for key, title in options
+    )
     return f'<select id="{name}" aria-label="{text.escape(label)}">{inner}</select>'
 
 
@@ -110,7 +120,9 @@ def _item(number: int, one: Exhibit) -> str:
 def whole_page(title: str, lead: str, parts: Sequence[Part], data: Sequence[str]) -> str:
     """The document; `data` are elements that scripts read."""
     links = "".join(f'<a href="#{text.escape(part.anchor)}">{text.escape(part.title)}</a>' for part in parts)
-    sections = [html.section(part.title, part.body, anchor=part.anchor) for part in parts]
+    sections = []
+    for part in parts:
+        sections += [html.section(part.title, part.body, anchor=part.anchor), *part.more]
     contents = f'<nav class="contents" aria-label="contents">{links}</nav>'
     scripts = SCRIPTS if data else ()
     return html.page(title, lead, [contents, *sections, *data], styles=STYLES, scripts=scripts)

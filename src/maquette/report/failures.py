@@ -1,0 +1,37 @@
+"""What `maquette diagnose` and `maquette robustness` have left beside an evaluation, as parts of the report."""
+
+from pathlib import Path
+
+from maquette.diagnose.diagnosis import FILE, read_diagnosis
+from maquette.diagnose.page import diagnosis_sections
+from maquette.diagnose.program import FOLDER
+from maquette.evaluate import html
+from maquette.evaluate.runs import Measured
+from maquette.models.runs import BUNDLED
+from maquette.report.page import Part
+
+
+def diagnosis_part(run: Measured, number: int, *, alone: bool) -> Part:
+    """What the errors depend on, or which command finds out; `alone`: the report is of one run."""
+    title = "Where it fails" if alone else f"Where {run.name} fails"
+    folder = run.folder / FOLDER
+    if not (folder / FILE).is_file():
+        told = f"By part, view, thickness and distance to the training set: `{command('diagnose', run)}` finds out."
+        return Part(f"fails-{number}", title, html.paragraph(told))
+    told = "Made by `maquette diagnose` from the same pictures and scores."
+    if is_older(folder / FILE, run):
+        told += f" The evaluation has been made anew since; `{command('diagnose', run)}` brings this up to date."
+    return Part(
+        f"fails-{number}", title, html.paragraph(told), tuple(diagnosis_sections(read_diagnosis(folder), folder))
+    )
+
+
+def command(name: str, run: Measured) -> str:
+    """What makes it: from the run, or for the network that comes with Maquette from its evaluation."""
+    is_own = run.run.resolve() != BUNDLED.resolve() and run.folder == run.run / "evaluation"
+    return f"maquette {name} {run.run if is_own else run.folder}"
+
+
+def is_older(file: Path, run: Measured) -> bool:
+    """Whether the evaluation was written after the file."""
+    return file.stat().st_mtime < (run.folder / "scores.json").stat().st_mtime
