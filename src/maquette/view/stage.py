@@ -80,10 +80,8 @@ def placed(boxes: Sequence[Float[Tensor, "2 3"]], *, overlaid: bool, alike: bool
     spans = [(high - low) for low, high in boxes]
     scales = [1 / max(float(span.norm()), 1e-12) if alike else 1.0 for span in spans]
     if overlaid:
-        whole = torch.stack(
-            [torch.stack([low for low, _ in boxes]).amin(0), torch.stack([h for _, h in boxes]).amax(0)]
-        )
-        common = _triple(whole.mean(0))
+        corners = torch.cat(list(boxes))
+        common = _triple((corners.amin(0) + corners.amax(0)) / 2)
         middles = [_triple(box.mean(0)) if alike else common for box in boxes]
         return [Placed((0.0, 0.0, 0.0), middle, scale) for middle, scale in zip(middles, scales, strict=True)]
     # On a turntable a shape sweeps a circle: its width is that of its floor's diagonal.
@@ -143,7 +141,7 @@ class Stage:
     def _add(self, number: int, item: Item, shape: Mesh | PointCloud, place: Placed, box: Float[Tensor, "2 3"]) -> None:
         scene, name = self.server.scene, f"/item{number}"
         frame = scene.add_frame(name, show_axes=False, position=place.position, visible=item.name not in self.hidden)
-        offset = tuple(-place.scale * value for value in place.middle)
+        offset = _triple(-place.scale * torch.tensor(place.middle))
         if isinstance(shape, Mesh):
             scene.add_glb(f"{name}/shape", glb_bytes(shape, item.name), scale=place.scale, position=offset)
         else:
