@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,66 @@ def ten_objects(tmp_path_factory) -> Path:
         PrepareSynthetic(out=folder, count=10, views=2, size=33, points=300, val=0.2, test=0.1, workers=1)
     )
     return folder
+
+
+# ------------------------------------------------------------------------------------------------------------- browsers
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--no-sandbox",
+    "--use-angle=swiftshader",  # WebGL without a GPU
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+COUNT_CONTEXTS = """
+window.contexts = 0;
+const own = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  if (kind.startsWith("webgl")) window.contexts += 1;
+  return own.call(this, kind, ...rest);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; without one the test skips and says how to install it."""
+    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    program = next((path for path in map(shutil.which, PROGRAMS) if path is not None), None)
+    if program is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser):
+    """Opens the page in a file; pages count their WebGL contexts in `contexts`.
+
+    When the tests of the module have ended, no page has asked for anything but itself, or complained of anything.
+    """
+    contexts, requests, complaints = [], [], []
+
+    def open_page(path: Path, width: int, height: int, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, offline=True, **options))
+        page = contexts[-1].new_page()
+        page.add_init_script(COUNT_CONTEXTS)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    # Pictures are inline; a page loads itself.
+    assert {url.split(":")[0] for url in requests} <= {"file", "data"}
+    assert len([url for url in requests if url.startswith("file")]) == len(contexts)

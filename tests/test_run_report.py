@@ -5,17 +5,22 @@ import json
 import re
 import shutil
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from maquette.diagnose.errors import point_errors
 from maquette.evaluate import EvaluateConfig, evaluate_run
+from maquette.evaluate.comparison import compared
 from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
+from maquette.report.objects import chosen_objects
 from maquette.report.solids import Frame, frame_of, solid_of, steps_of
+from maquette.report.sources import read_measured
 from maquette.shapes import Mesh, PointCloud
 from test_evaluate import FLAT, MULTI, TALL, write_boxes
 
@@ -44,15 +49,20 @@ def run(tmp_path_factory, data) -> Path:
     save_model(build(MULTI), folder, {"train": {"data": str(data), "note": "</pre><i>"}, "step": 7})
     lines = [json.dumps({"step": k, "loss": 1.0, "points": 1 / (1 + k)}) for k in range(20)]
     (folder / "metrics.jsonl").write_text("\n".join(lines))
-    evaluate_run(EvaluateConfig(folder, pictures=0))
+    # Ours but for a tenth of the points: nothing here depends on them.
+    evaluate_run(EvaluateConfig(folder, protocol="cmu2025", out=folder / "evaluation", pictures=0))
     return folder
 
 
 @pytest.fixture(scope="module")
-def page(run) -> str:
-    out = write_report(ReportConfig((run,)))
-    assert out == run / "evaluation" / "report.html"
-    return out.read_text("utf-8")
+def report_file(run) -> Path:
+    return write_report(ReportConfig((run,), heats=("grad-cam",)))
+
+
+@pytest.fixture(scope="module")
+def page(run, report_file) -> str:
+    assert report_file == run / "evaluation" / "report.html"
+    return report_file.read_text("utf-8")
 
 
 def test_the_page_holds_scores_beside_baselines_curves_classes_trainings_and_the_environment(page):
@@ -60,7 +70,7 @@ def test_the_page_holds_scores_beside_baselines_curves_classes_trainings_and_the
         assert f"<h2>{title}</h2>" in page, title
     for row in ("voxels", "points", "mesh", "mean shape", "oracle", "ceiling"):
         assert re.search(rf"<th>(<span[^>]*></span>)?{row}</th>", page), row
-    assert "losses of trio" in page and "seed" in page and "Protocol maquette" in page
+    assert "losses of trio" in page and "seed" in page and "Protocol cmu2025" in page
 
 
 def test_names_are_text_wherever_they_stand(page):
@@ -131,12 +141,13 @@ def test_a_cloud_keeps_its_normals_beside_its_points():
     cloud = PointCloud(points, normals=torch.nn.functional.normalize(points, dim=-1))
     solid = solid_of(cloud, Frame(torch.zeros(3), 1.0))
     assert solid.normals is not None
-    torch.testing.assert_close(torch.nn.functional.normalize(solid.positions, dim=-1), solid.normals)
+    assert torch.allclose(torch.nn.functional.normalize(solid.positions, dim=-1), solid.normals, atol=1e-5)
 
 
 def test_a_page_above_its_limit_leaves_objects_out_and_says_which(run, page, tmp_path, capsys):
     whole = len(page.encode())
-    out = write_report(ReportConfig((run,), out=tmp_path / "r.html", limit_mb=(whole - 1000) / 1e6))
+    limit = (whole - 1000) / 1e6
+    out = write_report(ReportConfig((run,), out=tmp_path / "r.html", limit_mb=limit, heats=("grad-cam",)))
     small = out.read_text("utf-8")
     assert len(small.encode()) <= whole - 1000
     shown = [one["name"] for one in element(small, "index")["objects"]]
@@ -145,21 +156,18 @@ def test_a_page_above_its_limit_leaves_objects_out_and_says_which(run, page, tmp
     assert "1 of 3 chosen objects are left out" in told and gone in told and "--limit-mb allows more" in told
     assert "1 of 3 chosen objects are left out" in small
     with pytest.raises(ValueError, match=r"without a single object in 3D, and --limit-mb is 0\.01; allow more"):
-        write_report(ReportConfig((run,), out=tmp_path / "s.html", limit_mb=0.01))
+        write_report(ReportConfig((run,), out=tmp_path / "s.html", limit_mb=0.01, objects=1, heats=()))
     assert not (tmp_path / "s.html").exists()
 
 
-def test_the_worst_the_best_and_the_median_come_first_when_not_all_are_shown(run, tmp_path):
-    out = write_report(ReportConfig((run,), out=tmp_path / "r.html", objects=1))
-    text = out.read_text("utf-8")
-    (only,) = element(text, "index")["objects"]
-    scores = {}
-    for line in (run / "evaluation" / "scores.csv").read_text().splitlines():
-        if ",voxels," in line:
-            id = next(name for name in (EVIL, "flat-1", "flat-2") if name.replace('"', '""') in line or name in line)
-            scores[id] = line
-    assert only["name"] in scores
-    assert "1 of 3 objects are chosen" in text
+def test_the_worst_the_best_and_the_median_come_first_when_not_all_are_shown(run):
+    comparison = compared(read_measured((run,), "evaluation"))
+    (measured,), first = comparison.runs, comparison.methods[0]
+    scores = measured.values(first.name, "F@0.05")
+    ranked = sorted(scores, key=lambda id: (scores[id], id))
+    assert chosen_objects(comparison, 3)[:3] == [ranked[0], ranked[-1], ranked[1]]
+    assert chosen_objects(comparison, 1) == ranked[:1]
+    assert sorted(chosen_objects(comparison, 60)) == sorted(scores)
 
 
 def test_a_run_without_an_evaluation_is_told_the_command_that_makes_it(run, data, tmp_path):
@@ -167,7 +175,7 @@ def test_a_run_without_an_evaluation_is_told_the_command_that_makes_it(run, data
     save_model(build(MULTI), other, {"train": {"data": str(data)}, "step": 7})
     with pytest.raises(FileNotFoundError, match=r"no evaluation; make it with `maquette evaluate \S*other`"):
         write_report(ReportConfig((other,)))
-    command = rf"`maquette evaluate {other} --data {data} --split test`"
+    command = rf"`maquette evaluate {other} --data {data} --split test --protocol cmu2025`"
     with pytest.raises(FileNotFoundError, match=command):
         write_report(ReportConfig((run, other), out=tmp_path / "r.html"))
 
@@ -178,11 +186,13 @@ def test_data_that_are_gone_or_others_are_told(run, data, tmp_path):
     ):
         write_report(ReportConfig((run,), data=tmp_path / "nowhere"))
     other = write_boxes(tmp_path / "boxes", [("another", "box", "test", FLAT)])
-    with pytest.raises(ValueError, match=r"is not what .* was measured on: .* is not there"):
+    with pytest.raises(ValueError, match="3 of 3 measured objects are not in boxes"):
         write_report(ReportConfig((run,), data=other))
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
-    write_report(ReportConfig((run,), data=moved, out=tmp_path / "r.html", objects=1))
+    out = write_report(ReportConfig((run,), data=moved, out=tmp_path / "r.html", objects=1, heats=()))
+    text = out.read_text("utf-8")
+    assert len(element(text, "index")["objects"]) == 1 and "1 of 3 objects are chosen" in text
 
 
 def test_a_run_that_was_trained_further_is_refused(run, tmp_path):
@@ -203,3 +213,106 @@ def test_settings_that_make_no_sense_are_refused(run):
         ReportConfig((run,), out=Path("page.pdf"))
     with pytest.raises(ValueError, match="given twice"):
         write_report(ReportConfig((run, run), out=Path("r.html")))
+
+
+# -------------------------------------------------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def desktop(opened, report_file):
+    """The page on a screen as wide as a table."""
+    page = opened(report_file, 1200, 800)
+    page.wait_for_selector("#panels[data-object]")
+    return page
+
+
+def pixels(page, number: int) -> np.ndarray:
+    """H x W x 3, of the panel of this number: 0 is the input, 1 the truth, then the predictions."""
+    page.wait_for_timeout(50)  # the next frame is drawn
+    data = page.locator(".panel .view").nth(number).screenshot()
+    return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
+
+
+def drawn(picture: np.ndarray) -> float:
+    """The share of a panel that is not its background, a gradient from light to light."""
+    return float((np.abs(picture - picture[:, :1]).max(-1) > 24).mean())
+
+
+def test_choosing_an_object_shows_input_truth_and_every_prediction(desktop):
+    assert desktop.locator(".panel").count() == 5
+    captions = desktop.locator(".panel figcaption").all_inner_texts()
+    assert [caption.split()[-1] for caption in captions[1:]] == ["truth", "voxels", "points", "mesh"]
+    # A network that has learnt nothing still answers with a cloud and with a sphere.
+    assert all(drawn(pixels(desktop, number)) > 0.03 for number in (0, 1, 3, 4))
+    assert desktop.evaluate("window.contexts") == 1
+    desktop.locator(".item", has_text="flat-2").click()
+    desktop.wait_for_function("document.getElementById('name').textContent === 'flat-2'")
+    assert desktop.locator(".item.chosen").count() == 1
+
+
+def test_one_drag_turns_all_panels(desktop):
+    before = [pixels(desktop, number) for number in range(5)]
+    azimuth = float(desktop.get_attribute("#panels", "data-azimuth"))
+    desktop.locator(".panel .view").nth(1).scroll_into_view_if_needed()
+    box = desktop.locator(".panel .view").nth(1).bounding_box()
+    desktop.mouse.move(box["x"] + 60, box["y"] + 60)
+    desktop.mouse.down()
+    desktop.mouse.move(box["x"] + 160, box["y"] + 60)
+    desktop.mouse.up()
+    # 100 pixels to the right turn the camera by a radian to the left.
+    assert float(desktop.get_attribute("#panels", "data-azimuth")) == pytest.approx(azimuth - 1, abs=0.01)
+    changed = [bool((pixels(desktop, number) != before[number]).any()) for number in range(5)]
+    assert changed == [False, True, drawn(before[2]) > 0, True, True]
+
+
+def test_errors_are_drawn_in_the_colours_of_the_scale(desktop):
+    assert desktop.locator("#scale").is_hidden()
+    grey = pixels(desktop, 1)
+    desktop.click("#error")
+    assert desktop.locator("#scale").is_visible()
+    hot = pixels(desktop, 1)
+    # Nothing that an unlearnt network answers is near the truth: its points are red, which stone is not.
+    assert (hot[..., 0] - hot[..., 2]).max() > 100 > (grey[..., 0] - grey[..., 2]).max()
+    assert "missed by" in desktop.locator(".panel").nth(1).inner_text()
+    desktop.click("#own")
+    assert (pixels(desktop, 1) == grey).all()
+
+
+def test_the_catalogue_is_sorted_by_score_and_filtered_by_class(desktop):
+    for order, sign in (("worst", 1), ("best", -1)):
+        desktop.select_option("#order", order)
+        scores = [float(text) for text in desktop.locator(".item b").all_inner_texts()]
+        assert scores == sorted(scores, key=lambda score, sign=sign: sign * score)
+    desktop.select_option("#class", "flat")
+    assert desktop.locator(".item:visible").count() == 2
+    assert desktop.inner_text("#count") == "2 of 3 objects"
+    desktop.select_option("#class", "")
+
+
+def test_a_name_that_is_a_script_is_shown_and_not_run(desktop):
+    desktop.locator(".item", has_text="alert").click()
+    desktop.wait_for_function("document.getElementById('name').textContent.includes('alert')")
+    assert desktop.inner_text("#name") == EVIL
+    assert desktop.inner_text("#category") == CLOSING
+
+
+def test_a_heat_map_lies_over_the_input_when_it_is_asked_for(desktop):
+    choice = desktop.locator(".panel select").first
+    before = desktop.locator(".panel img").first.get_attribute("src")
+    choice.select_option(label="Grad-CAM, voxels")
+    assert desktop.locator(".panel img").first.get_attribute("src") != before
+    desktop.locator(".panel select").first.select_option(label="input")
+    assert desktop.locator(".panel img").first.get_attribute("src") == before
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(opened, report_file):
+    page = opened(report_file, 390, 844, has_touch=True, is_mobile=True)
+    page.wait_for_selector("#panels[data-object]")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator("#panels").scroll_into_view_if_needed()
+    boxes = [page.locator(".panel .view").nth(number).bounding_box() for number in range(5)]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert min(box["width"] for box in boxes) > 140  # two in a row
+    page.click("#error")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert drawn(pixels(page, 1)) > 0.03

@@ -1,6 +1,8 @@
 """`maquette view FILES` or `maquette view RUN`: an interactive viewer in the browser, through viser."""
 
+import contextlib
 import importlib.util
+import io
 import socket
 import time
 from collections.abc import Iterator
@@ -86,7 +88,8 @@ def served(config: ViewConfig) -> Iterator[str]:
             raise ValueError(f"view: nothing is to be seen of {empty[0]}: no cell is half full")
     from viser import ViserServer
 
-    server = ViserServer(host=config.host, port=config.port, label="Maquette", verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # its own greeting, which `verbose` does not silence
+        server = ViserServer(host=config.host, port=config.port, label="Maquette", verbose=False)
     stage = Stage(server, overlaid=config.overlaid)
     try:
         if run is None or dataset is None:

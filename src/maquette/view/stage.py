@@ -3,6 +3,8 @@
 Three.js and viser's page look along -z as our cameras do not, but its world is ours: right-handed, here with y up.
 """
 
+import contextlib
+import io
 import math
 import threading
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from torch import Tensor
 from maquette.evaluate.pictures import CLAY
 from maquette.io.glb import glb_bytes
 from maquette.rendering.looks import covering_disc
-from maquette.shapes import Mesh, PointCloud, Shape, VertexColors, Voxels, bounds, cubify
+from maquette.shapes import Mesh, PointCloud, Shape, VertexColors, Voxels, bounds, cubify, local_frames
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -55,10 +57,19 @@ def visible(shape: Shape, color: tuple[float, float, float]) -> Mesh | PointClou
         case Mesh(vertices, faces, None):
             return Mesh(vertices, faces, VertexColors(torch.tensor(color).expand(len(vertices), 3)))
         case PointCloud(points, None, normals):
-            return PointCloud(points, torch.tensor(color).expand(len(points), 3), normals)
+            return PointCloud(points, torch.tensor(color) * lit(points, normals)[:, None], normals)
         case other:
             assert isinstance(other, Mesh | PointCloud)
             return other
+
+
+def lit(points: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"] | None) -> Float[Tensor, " N"]:
+    """Light from above and in front, as part of a cloud's own colour: the browser draws its points without any."""
+    if normals is None:
+        if len(points) < 3:
+            return torch.ones(len(points))
+        normals = local_frames(points, min(16, len(points))).axes[..., 0]
+    return 0.55 + 0.45 * (normals @ normals.new_tensor([0.36, 0.8, 0.48])).abs()
 
 
 def is_empty(shape: Shape) -> bool:
@@ -149,11 +160,11 @@ class Stage:
             scene.add_point_cloud(
                 f"{name}/shape", shape.points.detach().cpu().numpy() * place.scale,
                 (shape.colors.clamp(0, 1) * 255).round().byte().cpu().numpy(),
-                point_size=2 * place.scale * covering_disc(shape.points.detach().cpu()) * 0.7, point_shape="circle",
+                point_size=place.scale * covering_disc(shape.points.detach().cpu()), point_shape="circle",
                 precision="float32", position=offset,
             )  # fmt: skip
         if not self.layout.value:
-            below = -place.scale * float(box[1, 1] - box[0, 1]) / 2
+            below = -0.56 * place.scale * float(box[1, 1] - box[0, 1])
             scene.add_label(f"{name}/label", item.name, position=(0.0, below, 0.0), anchor="top-center")
         with self.folder:
             check = self.server.gui.add_checkbox(item.name, item.name not in self.hidden)
@@ -193,4 +204,5 @@ class Stage:
 
     def close(self) -> None:
         self.closed.set()
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):  # its farewell
+            self.server.stop()
