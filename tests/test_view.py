@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from maquette.io import save
-from maquette.shapes import Mesh, PointCloud, VertexColors, Voxels, box
+from maquette.shapes import Mesh, PointCloud, VertexColors, Voxels, cube
 from maquette.view import ViewConfig, check_port, served
 from maquette.view.stage import is_empty, placed, visible
 
@@ -69,7 +69,7 @@ def test_voxels_are_drawn_as_blocks_and_colours_are_kept():
 
 
 def test_what_cannot_be_viewed_is_refused(tmp_path):
-    save(box(), tmp_path / "box.ply")
+    save(cube(), tmp_path / "box.ply")
     with pytest.raises(ValueError, match="nothing to look at"):
         ViewConfig()
     with pytest.raises(ValueError, match="is a folder; give one run alone"):
@@ -90,7 +90,7 @@ def test_a_port_that_is_taken_is_told_in_a_line():
 @pytest.mark.slow
 def test_ctrl_c_ends_the_viewer_cleanly(tmp_path):
     pytest.importorskip("viser", reason="needs viser: pip install 'maquette[view]'")
-    save(box(), tmp_path / "box.ply")
+    save(cube(), tmp_path / "box.ply")
     command = [sys.executable, "-m", "maquette", "view", str(tmp_path / "box.ply"), "--port", str(free_port())]
     program = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_viewer_cleanly(tmp_path):
 @pytest.mark.slow
 def test_the_viewer_is_reached_from_this_machine_alone_and_shows_each_file(tmp_path):
     pytest.importorskip("viser", reason="needs viser: pip install 'maquette[view]'")
-    save(box(), tmp_path / "box.ply")
+    save(cube(), tmp_path / "box.ply")
     save(PointCloud(torch.rand(100, 3)), tmp_path / "cloud.ply")
     config = ViewConfig((tmp_path / "box.ply", tmp_path / "cloud.ply"), port=free_port())
     with served(config) as address:
