@@ -31,6 +31,7 @@ from maquette.explain.methods import (
     GradCamPlusPlus,
     GuidedBackprop,
     GuidedGradCam,
+    HiResCam,
     IntegratedGradients,
     Method,
     MethodName,
@@ -48,7 +49,7 @@ from maquette.page import Failure
 from maquette.reconstruct import Representation, check_out, complain, find_pictures, folder_names, reason_of, replacing
 
 __all__ = [
-    "Box", "ExplainConfig", "GradCam", "GradCamPlusPlus", "GuidedBackprop", "GuidedGradCam", "IntegratedGradients",
+    "Box", "ExplainConfig", "GradCam", "GradCamPlusPlus", "GuidedBackprop", "GuidedGradCam", "HiResCam", "IntegratedGradients",
     "Loss", "Method", "Part", "Picked", "Saliency", "SmoothGrad", "Target", "Whole", "explain_pictures", "heat_maps",
     "overlaid",
 ]  # fmt: skip
@@ -96,8 +97,9 @@ class ExplainConfig:
     """Their standard deviation, of colours in 0..1."""
     steps: int = 64
     """Of integrated gradients."""
-    layer: int = -1
-    """Which of the encoder's maps Grad-CAM takes, fine to coarse; of a transformer, which block's incoming patches."""
+    layer: int | None = None
+    """Which of the encoder's maps the CAMs take, fine to coarse; of a transformer, which block's incoming patches. The
+    last (-1) unless told, for HiResCAM the last but one (-2)."""
     truth: Path | None = None
     """A mesh or cloud, front +z, that the pictures show: for target:loss."""
     data: Path | None = None
@@ -132,6 +134,7 @@ class ExplainConfig:
 
     def method(self, name: str) -> Method:
         """A method with its options."""
+        layer = () if self.layer is None else (self.layer,)
         match name:
             case "saliency":
                 return Saliency(self.channels)
@@ -142,11 +145,13 @@ class ExplainConfig:
             case "guided-backprop":
                 return GuidedBackprop(self.channels)
             case "grad-cam":
-                return GradCam(self.layer)
+                return GradCam(*layer)
             case "grad-cam++":
-                return GradCamPlusPlus(self.layer)
+                return GradCamPlusPlus(*layer)
+            case "hires-cam":
+                return HiResCam(*layer)
             case _:
-                return GuidedGradCam(self.layer)
+                return GuidedGradCam(*layer)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ class Explained:
     """What one picture gave."""
 
     asked: Asked
+    viewpoint: tuple[float, float]
+    """Azimuth and elevation of the camera as the network sees it, radians."""
     value: float
     """The number asked for."""
     value_of_empty: float
@@ -190,7 +197,7 @@ def explain_pictures(config: ExplainConfig) -> None:
                 failures.append(Failure(source.name, reason_of(error, Path(source.name))))
                 complain(failures[-1].name, failures[-1].reason)
                 continue
-            records.append(_write_one(folder / name, source.name, run, cut, explained, methods))
+            records.append(_write_one(folder / name, source.name, cut, explained, methods))
             print(f"{source.name} -> {config.out / name}  ({explained.asked.words}: {explained.value:.3g})", flush=True)
         if not records:
             raise ValueError(f"nothing was explained: {_failed(failures)}; {config.out} was not written")
@@ -274,6 +281,8 @@ def explain(
     with torch.no_grad():
         both = model.encode(torch.stack([picture, torch.zeros_like(picture)]))
         value, value_of_empty = answered(asked.question, model, representation, both).tolist()
+        view = model.viewpoint(both[:1])
+    viewpoint = (0.0, 0.0) if run.frame == "viewer" else (float(view.azimuth[0]), float(view.elevation[0]))
     maps = {name: heat_map(model, picture, method, asked.question, representation) for name, method in methods.items()}
     inside = picture[3] > 0.5
     likenesses: dict[str, list[tuple[str, float, float]]] = {name: [] for name in methods}
@@ -282,7 +291,7 @@ def explain(
             other = heat_map(lost, picture, method, asked.question, representation)
             likenesses[name].append((stage, *likeness(maps[name], other, inside)))
     sanity = {name: Sanity(*map(tuple, zip(*found, strict=True))) for name, found in likenesses.items() if found}
-    return Explained(asked, value, value_of_empty, maps, sanity, time.perf_counter() - began)
+    return Explained(asked, viewpoint, value, value_of_empty, maps, sanity, time.perf_counter() - began)
 
 
 def _randomised(run: Run, representation: str, config: ExplainConfig) -> Iterator[tuple[str, SingleView]]:
@@ -298,7 +307,7 @@ def _randomised(run: Run, representation: str, config: ExplainConfig) -> Iterato
 
 
 def _write_one(
-    place: Path, source: str, run: Run, cut: Float[Tensor, "H W 4"], explained: Explained, methods: dict[str, Method]
+    place: Path, source: str, cut: Float[Tensor, "H W 4"], explained: Explained, methods: dict[str, Method]
 ) -> dict:
     """The files of one picture, and its record."""
     shown = crop_to_mask(cut, SHOWN).rgba
@@ -318,7 +327,7 @@ def _write_one(
                 "spearman": sanity.correlation[-1],
                 "ssim": sanity.similarity[-1],
             }
-    write_sheet(panels, shown, run.model, explained.asked, place / "sheet.png")
+    write_sheet(panels, shown, explained.asked, explained.viewpoint, place / "sheet.png")
     _write_maps(place / "maps.npz", explained.maps)
     return {
         "picture": source,

@@ -12,11 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette.evaluate.pictures import camera_like
-from maquette.explain.heat import COLD, WARM, ramp, scale_of
+from maquette.explain.heat import COLD, WARM, covering, ramp, scale_of
 from maquette.explain.questions import Asked
 from maquette.explain.sanity import Sanity
 from maquette.io.atomic import atomic_path
-from maquette.models import SingleView
 from maquette.rendering import antialiased, render
 from maquette.rendering.looks import covering_disc, over
 from maquette.shapes import PointCloud, estimate_normals
@@ -72,62 +71,60 @@ def write_panel(panel: Panel, path: Path) -> None:
 
 
 def write_sheet(
-    panels: Sequence[Panel], picture: Float[Tensor, "S S 4"], model: SingleView, asked: Asked, path: Path
+    panels: Sequence[Panel],
+    picture: Float[Tensor, "S S 4"],
+    asked: Asked,
+    viewpoint: tuple[float, float],
+    path: Path,
 ) -> None:
     """The picture, what is asked, every map, and how much each depends on the weights, as PNG."""
-    from matplotlib.figure import Figure
-
     known = [panel for panel in panels if panel.sanity is not None]
-    total = 2 + len(panels) + bool(known)
-    columns = min(COLUMNS, total)
-    rows = math.ceil(total / columns)
-    width, height, head = 2.5, 3.05, 0.62
-    figure = Figure(figsize=(width * columns, height * rows + head), dpi=140, facecolor="white")
-    tall = height * rows + head
-
-    def place(number: int) -> tuple[float, float]:
-        """Lower left corner of a cell, in inches."""
-        return width * (number % columns), tall - head - height * (number // columns + 1)
-
-    def axes_at(number: int):
-        x, y = place(number)
-        return figure.add_axes(
-            ((x + 0.08) / (width * columns), (y + 0.48) / tall, 2.34 / (width * columns), 2.34 / tall)
-        )
-
-    def titled(number: int, title: str, color: str = INK) -> None:
-        x, y = place(number)
-        figure.text((x + 0.08) / (width * columns), (y + 2.88) / tall, title, fontsize=10.5, color=color, weight="bold")
-
-    words = textwrap.fill(asked.words[:1].upper() + asked.words[1:], int(14.5 * width * columns))
-    figure.text(0.08 / (width * columns), (tall - 0.13) / tall, words, fontsize=11, color=INK, va="top")
-    titled(0, "Picture")
-    _show(axes_at(0), over(torch.cat([picture[..., :3] * picture[..., 3:], picture[..., 3:]], -1), (1.0, 1.0, 1.0)))
-    titled(1, "Asked about", ACCENT)
-    with torch.no_grad():
-        view = model.viewpoint(asked_features(model, picture))
-    _show(axes_at(1), portrait_of(asked, (float(view.azimuth[0]), float(view.elevation[0]))))
+    cells = Cells(2 + len(panels) + bool(known), asked.words[:1].upper() + asked.words[1:])
+    cells.title(0, "Picture")
+    alpha = picture[..., 3:]
+    _show(cells.axes(0), picture[..., :3] * alpha + (1 - alpha))
+    cells.title(1, "Asked about", ACCENT)
+    _show(cells.axes(1), portrait_of(asked, viewpoint))
     for number, panel in enumerate(panels, 2):
-        titled(number, panel.title)
-        _show(axes_at(number), panel.picture)
-        x, y = place(number)
-        box = ((x + 0.35) / (width * columns), (y + 0.33) / tall, 1.8 / (width * columns), 0.07 / tall)
-        _bar(figure, box, panel.heat)
+        cells.title(number, panel.title)
+        _show(cells.axes(number), panel.picture)
+        _bar(cells.figure, cells.box(number, 0.35, 0.33, 1.8, 0.07), panel.heat)
     if known:
-        titled(total - 1, "Alike with random weights")
-        x, y = place(total - 1)
-        box = ((x + 1.22) / (width * columns), (y + 0.48) / tall, 1.12 / (width * columns), 2.3 / tall)
-        _bars(figure.add_axes(box), known)
+        last = cells.count - 1
+        cells.title(last, "Alike with random weights")
+        wide = 2.9 if last % cells.columns < cells.columns - 1 else 1.05
+        _bars(cells.figure.add_axes(cells.box(last, 1.25, 0.62, wide, 2.2)), known)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        cells.figure.savefig(temporary, format="png")
 
 
-def asked_features(model: SingleView, picture: Float[Tensor, "S S 4"]):
-    """Of a large crop, at the size that the network takes."""
-    small = torch.nn.functional.interpolate(
-        picture.permute(2, 0, 1)[None], (model.picture_size,) * 2, mode="bilinear", antialias=True
-    )
-    return model.encode(small.to(next(model.parameters()).device))
+class Cells:
+    """A figure of square cells in rows, measured in inches from the lower left corner of a cell."""
+
+    WIDTH, HEIGHT, HEAD, MOST = 2.5, 3.1, 0.62, 4
+
+    def __init__(self, count: int, head: str):
+        from matplotlib.figure import Figure
+
+        self.count, self.columns = count, min(self.MOST, count)
+        self.wide = self.WIDTH * self.columns
+        self.tall = self.HEIGHT * math.ceil(count / self.columns) + self.HEAD
+        self.figure = Figure(figsize=(self.wide, self.tall), dpi=140, facecolor="white")
+        words = textwrap.fill(head, int(12.5 * self.wide))
+        self.figure.text(0.08 / self.wide, 1 - 0.13 / self.tall, words, fontsize=11, color=INK, va="top")
+
+    def box(self, number: int, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """Part of a cell in the figure's own units."""
+        left = self.WIDTH * (number % self.columns) + x
+        bottom = self.tall - self.HEAD - self.HEIGHT * (number // self.columns + 1) + y
+        return left / self.wide, bottom / self.tall, width / self.wide, height / self.tall
+
+    def axes(self, number: int):
+        return self.figure.add_axes(self.box(number, 0.08, 0.48, 2.34, 2.34))
+
+    def title(self, number: int, text: str, color: str = INK) -> None:
+        x, y, _, _ = self.box(number, 0.08, 2.88, 0, 0)
+        self.figure.text(x, y, text, fontsize=10.5, color=color, weight="bold")
 
 
 def _show(axes, picture: Float[Tensor, "S S 3"]) -> None:
@@ -144,7 +141,7 @@ def _bar(figure, box: tuple[float, float, float, float], heat: Float[Tensor, "S 
     signed = bool((heat < 0).any())
     line = torch.linspace(-1 if signed else 0, 1, 256)
     strip = torch.where((line < 0)[:, None], ramp(line.abs(), COLD), ramp(line.abs(), WARM))
-    cover = line.abs().sqrt()[:, None] * 0.92
+    cover = covering(line.abs())[:, None]
     axes = figure.add_axes(box)
     axes.imshow((1 + cover * (strip - 1))[None].numpy(), aspect="auto", extent=(float(line[0]), 1, 0, 1))
     axes.set_yticks([])
@@ -167,6 +164,7 @@ def _bars(axes, panels: Sequence[Panel]) -> None:
     axes.set(xlim=(0, 1.25), ylim=(len(panels) - 0.5, -0.5))
     axes.set_yticks(rows, [panel.title for panel in panels], fontsize=8)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7.5, color=FAINT)
+    axes.set_xlabel("rank correlation of the maps", fontsize=7.5, color=FAINT)
     axes.tick_params(length=0)
     axes.axvline(INSENSITIVE, color="#bbbbbb", linewidth=0.8, linestyle=(0, (3, 2)))
     for side in ("top", "right", "left"):

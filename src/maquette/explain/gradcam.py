@@ -1,4 +1,4 @@
-"""Class activation maps of an encoder's feature maps: Grad-CAM and Grad-CAM++. C channels, h w places of a map.
+"""Class activation maps of an encoder's feature maps: Grad-CAM, Grad-CAM++, HiResCAM. C channels, h w places of a map.
 
 The maps are `Features.maps`, which every encoder gives, so no layer is searched for by name. Of a transformer they are
 the patch tokens that enter a late block: those that leave the last one do not reach the class token any more. Class and
@@ -63,6 +63,11 @@ def _patches(encoder: Dino, tokens: Float[Tensor, "1 T C"]) -> Float[Tensor, "C 
 def grad_cam(activation: Float[Tensor, "C h w"], grad: Float[Tensor, "C h w"]) -> Float[Tensor, "h w"]:
     """ReLU of the sum of channels, each weighted by the mean of its gradient (Selvaraju et al. 2017, eq. 1 and 2)."""
     return (grad.mean((-2, -1), keepdim=True) * activation).sum(0).relu()
+
+
+def hires_cam(activation: Float[Tensor, "C h w"], grad: Float[Tensor, "C h w"]) -> Float[Tensor, "h w"]:
+    """ReLU of the sum over channels of activation times gradient, place by place (Draelos and Carin 2020, eq. 9)."""
+    return (grad * activation).sum(0).relu()
 
 
 def grad_cam_plus_plus(activation: Float[Tensor, "C h w"], grad: Float[Tensor, "C h w"]) -> Float[Tensor, "h w"]:

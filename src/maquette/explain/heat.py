@@ -33,8 +33,13 @@ def overlaid(picture: Float[Tensor, "S S 4"], heat: Float[Tensor, "S S"]) -> Flo
     relative = heat / scale if scale > 0 else torch.zeros_like(heat)
     strong = relative.abs().clamp(max=1)
     colors = torch.where((relative < 0)[..., None], ramp(strong, COLD), ramp(strong, WARM))
-    cover = strong.sqrt()[..., None] * 0.92
+    cover = covering(strong)[..., None]
     return ground + cover * (colors - ground)
+
+
+def covering(strong: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
+    """How much of the picture the colour of a value in 0..1 hides."""
+    return 0.92 * strong**0.7
 
 
 def ramp(values: Float[Tensor, "*some"], colors: tuple[tuple[float, float, float], ...]) -> Float[Tensor, "*some 3"]:

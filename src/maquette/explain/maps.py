@@ -12,13 +12,14 @@ from maquette.explain.attribution import (
     smooth_gradient,
     strength,
 )
-from maquette.explain.gradcam import activations, enlarged, grad_cam, grad_cam_plus_plus
+from maquette.explain.gradcam import activations, enlarged, grad_cam, grad_cam_plus_plus, hires_cam
 from maquette.explain.guided import relus_of_encoder
 from maquette.explain.methods import (
     GradCam,
     GradCamPlusPlus,
     GuidedBackprop,
     GuidedGradCam,
+    HiResCam,
     IntegratedGradients,
     Method,
     Saliency,
@@ -81,6 +82,8 @@ def heat_map(
             return enlarged(grad_cam(*activation_map(layer)), side)
         case GradCamPlusPlus(layer):
             return enlarged(grad_cam_plus_plus(*activation_map(layer)), side)
+        case HiResCam(layer):
+            return enlarged(hires_cam(*activation_map(layer)), side)
         case GuidedGradCam(layer):
             fine = strength(guided_gradient(score, picture), "rgb")
             return fine * enlarged(grad_cam(*activation_map(layer)), side)

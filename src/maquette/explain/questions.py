@@ -54,16 +54,16 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """How far the picture has moved some points or vertices, in object diagonals.
+class Reach:
+    """How far out some points or vertices are, in object diagonals.
 
-    The mean over them of (p - rest) . direction: `rest` is where the network puts them for an empty picture,
-    `direction` the unit vector from there to where it puts them for the picture. For the picture itself it is the mean
-    length of the way, for an empty picture 0.
+    The mean over them of (p - middle) . direction, where `middle`, the mean of all points of the answer to the picture,
+    and `direction`, the unit vector from it to each of them, are held fixed. For the picture itself it is their mean
+    distance from the middle.
     """
 
     index: Int64[Tensor, " K"]
-    rest: Float[Tensor, "K 3"]
+    middle: Float[Tensor, "3"]
     direction: Float[Tensor, "K 3"]
 
 
@@ -75,7 +75,7 @@ class Wrong:
     """Of one object."""
 
 
-Question = Cells | Places | Moved | Wrong
+Question = Cells | Places | Reach | Wrong
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def answered(question: Question, model: SingleView, representation: str, feature
         case Places(places):
             assert isinstance(decoder, OccupancyDecoder)
             return decoder(features, places.expand(len(features), -1, 3)).mean(1)
-        case Moved(index, rest, direction):
+        case Reach(index, middle, direction):
             positions = positions_of(model, decoder, features)[:, index]
-            return ((positions - rest) * direction).sum(-1).mean(1)
+            return ((positions - middle) * direction).sum(-1).mean(1)
         case Wrong(targets):
             return torch.stack([_loss(model, decoder, features[i : i + 1], targets) for i in range(len(features))])
         case _:
@@ -183,7 +183,8 @@ def ask(
     if not bool(chosen.any()):
         raise ValueError(f"explain: {_nothing(target, found)}")
     index = found.index[chosen]
-    count = f"{int(chosen.sum()):,} of {len(chosen):,} {found.kind}: {in_words(target)}"
+    few = f"{int(chosen.sum()):,} of {len(chosen):,} {found.kind}: {in_words(target)}"
+    count = f"all {len(chosen):,} {found.kind}" if isinstance(target, Whole) else few
     match found.kind:
         case "full cells":
             return Asked(Cells(index), found, chosen, f"mean log-odds of being full, of {count}")
@@ -191,12 +192,9 @@ def ask(
             places = found.positions[chosen]
             return Asked(Places(places), found, chosen, f"mean log-odds of being inside, of {count}")
         case _:
-            decoder = cast(Decoder, model.decoders[representation])
-            blank = model.encode(torch.zeros_like(picture[None]))
-            rest = positions_of(model, decoder, blank)[0, index]
-            direction = torch.nn.functional.normalize(found.positions[chosen] - rest, dim=-1)
-            words = f"mean way from the answer to an empty picture, of {count}"
-            return Asked(Moved(index, rest, direction), found, chosen, words)
+            middle = found.positions.mean(0)
+            direction = torch.nn.functional.normalize(found.positions[chosen] - middle, dim=-1)
+            return Asked(Reach(index, middle, direction), found, chosen, f"mean distance from the middle, of {count}")
 
 
 def within(target: Target, positions: Float[Tensor, "N 3"], truth: Truth | None) -> Bool[Tensor, " N"]:

@@ -67,7 +67,7 @@ def in_words(target: Target) -> str:
     """Which pieces of an answer are meant, as the end of a sentence."""
     match target:
         case Whole():
-            return "all of them"
+            return "all that is predicted"
         case Box(low, high):
             return f"those in the box from {numbers(low)} to {numbers(high)}"
         case Part(label):
