@@ -6,7 +6,7 @@ compared with that of the same network without its knowledge (`sanity`).
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -20,7 +20,7 @@ from tyro.conf import subcommand
 
 from maquette.data.crop import crop_to_mask
 from maquette.data.dataset import Truth
-from maquette.explain.drawing import Panel, write_panel, write_sheet
+from maquette.explain.drawing import Panel, write_cascade, write_panel, write_sheet
 from maquette.explain.gradcam import enlarged
 from maquette.explain.heat import overlaid
 from maquette.explain.maps import check_representation, heat_map, heat_maps, refusal
@@ -43,15 +43,15 @@ from maquette.explain.sanity import Sanity, cascade, likeness
 from maquette.explain.sources import Source, object_named, photographs, truth_of_file
 from maquette.explain.targets import Box, Loss, Part, Picked, Target, Whole, in_words
 from maquette.io import write_bytes, write_json, write_picture
-from maquette.models import Run, SingleView, load_run
+from maquette.models import Run, load_run
 from maquette.ops.threads import one_thread
 from maquette.page import Failure
 from maquette.reconstruct import Representation, check_out, complain, find_pictures, folder_names, reason_of, replacing
 
 __all__ = [
-    "Box", "ExplainConfig", "GradCam", "GradCamPlusPlus", "GuidedBackprop", "GuidedGradCam", "HiResCam", "IntegratedGradients",
-    "Loss", "Method", "Part", "Picked", "Saliency", "SmoothGrad", "Target", "Whole", "explain_pictures", "heat_maps",
-    "overlaid",
+    "Box", "ExplainConfig", "GradCam", "GradCamPlusPlus", "GuidedBackprop", "GuidedGradCam", "HiResCam",
+    "IntegratedGradients", "Loss", "Method", "Part", "Picked", "Saliency", "SmoothGrad", "Target", "Whole",
+    "explain_pictures", "heat_maps", "overlaid",
 ]  # fmt: skip
 
 RECORD = "explain.json"
@@ -108,9 +108,9 @@ class ExplainConfig:
     """Its id in the data set."""
     view: int = 0
     """Which of its views is explained where no pictures are given."""
-    sanity: Literal["once", "cascade", "none"] = "once"
-    """Compare maps with those of the network with randomised weights: all at once, or part by part from the answer
-    down."""
+    sanity: Literal["parts", "cascade", "none"] = "parts"
+    """Compare maps with those of the network with randomised weights: of its decoder, then of its encoder, too; or
+    module by module from the answer down."""
     seed: int = 0
     """Of noise and of randomised weights."""
     device: str = "cpu"
@@ -286,24 +286,13 @@ def explain(
     maps = {name: heat_map(model, picture, method, asked.question, representation) for name, method in methods.items()}
     inside = picture[3] > 0.5
     likenesses: dict[str, list[tuple[str, float, float]]] = {name: [] for name in methods}
-    for stage, lost in _randomised(run, representation, config):
+    randomised = cascade(model, representation, fine=config.sanity == "cascade", seed=config.seed)
+    for stage, lost in () if config.sanity == "none" else randomised:
         for name, method in methods.items():
             other = heat_map(lost, picture, method, asked.question, representation)
             likenesses[name].append((stage, *likeness(maps[name], other, inside)))
     sanity = {name: Sanity(*map(tuple, zip(*found, strict=True))) for name, found in likenesses.items() if found}
     return Explained(asked, viewpoint, value, value_of_empty, maps, sanity, time.perf_counter() - began)
-
-
-def _randomised(run: Run, representation: str, config: ExplainConfig) -> Iterator[tuple[str, SingleView]]:
-    """Networks to compare with: none, one without any of its knowledge, or one after each part that loses it."""
-    if config.sanity == "none":
-        return
-    stages = cascade(run.model, representation, seed=config.seed)
-    if config.sanity == "cascade":
-        yield from stages
-        return
-    (*_, (_, lost)) = stages
-    yield "everything", lost
 
 
 def _write_one(
@@ -323,16 +312,17 @@ def _write_one(
         if isinstance(methods[name], IntegratedGradients):
             record[name] |= {"sum": float(heat.sum())}
         if sanity is not None:
-            record[name]["sanity"] = asdict(sanity) | {
-                "spearman": sanity.correlation[-1],
-                "ssim": sanity.similarity[-1],
-            }
+            record[name]["sanity"] = asdict(sanity) | {"without_decoder": sanity.without_decoder}
     write_sheet(panels, shown, explained.asked, explained.viewpoint, place / "sheet.png")
+    files = ["sheet.png", "input.png", "maps.npz"]
+    if any(len(sanity.stages) > 2 for sanity in explained.sanity.values()):
+        write_cascade(panels, place / "cascade.png")
+        files.append("cascade.png")
     _write_maps(place / "maps.npz", explained.maps)
     return {
         "picture": source,
         "folder": place.name,
-        "files": ["sheet.png", "input.png", "maps.npz"],
+        "files": files,
         "question": explained.asked.words,
         "value": explained.value,
         "value_of_empty_picture": explained.value_of_empty,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.evaluate.curves import SERIES
 from maquette.evaluate.pictures import camera_like
 from maquette.explain.heat import COLD, WARM, covering, ramp, scale_of
 from maquette.explain.questions import Asked
@@ -26,8 +26,8 @@ ASIDE = (0.80, 0.80, 0.79)
 CHOSEN = (0.87, 0.36, 0.16)
 COLUMNS = 5
 INSENSITIVE = 0.5
-"""Rank correlation with the map of randomised weights from which on a map says more of the picture than of the
-network."""
+"""Rank correlation from which on a map hardly changes although the decoder is randomised: it does not show what the
+answer depends on."""
 
 
 @dataclass(frozen=True)
@@ -153,20 +153,55 @@ def _bar(figure, box: tuple[float, float, float, float], heat: Float[Tensor, "S 
 
 
 def _bars(axes, panels: Sequence[Panel]) -> None:
-    """Rank correlation of each map with that of the network with randomised weights."""
-    values = [max(0.0, panel.sanity.correlation[-1]) if panel.sanity else 0.0 for panel in panels]
-    colors = [ACCENT if value >= INSENSITIVE else "#1f6f8b" for value in values]
-    rows = np.arange(len(panels))
-    axes.barh(rows, values, color=colors, height=0.62)
-    for row, panel in zip(rows, panels, strict=True):
+    """Rank correlation of each map with those of the network without its decoder's, and without any, knowledge."""
+    for row, panel in enumerate(panels):
         assert panel.sanity is not None
-        axes.text(max(0.0, values[row]) + 0.03, row, f"{panel.sanity.correlation[-1]:.2f}", va="center", fontsize=7.5)
-    axes.set(xlim=(0, 1.25), ylim=(len(panels) - 0.5, -0.5))
-    axes.set_yticks(rows, [panel.title for panel in panels], fontsize=8)
+        decoder, everything = panel.sanity.without_decoder, panel.sanity.correlation[-1]
+        color = ACCENT if decoder >= INSENSITIVE else "#1f6f8b"
+        for value, shift, alpha in ((decoder, -0.19, 1.0), (everything, 0.19, 0.4)):
+            axes.barh(row + shift, max(0.0, value), color=color, alpha=alpha, height=0.34)
+            axes.text(max(0.0, value) + 0.03, row + shift, f"{value:.2f}", va="center", fontsize=6.5, color=INK)
+    axes.set(xlim=(0, 1.2), ylim=(len(panels) - 0.4, -0.6))
+    axes.set_yticks(range(len(panels)), [panel.title for panel in panels], fontsize=8)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7.5, color=FAINT)
-    axes.set_xlabel("rank correlation of the maps", fontsize=7.5, color=FAINT)
+    axes.set_xlabel("rank correlation; full: decoder random, pale: all random", fontsize=7.5, color=FAINT)
     axes.tick_params(length=0)
     axes.axvline(INSENSITIVE, color="#bbbbbb", linewidth=0.8, linestyle=(0, (3, 2)))
+    _bare(axes)
+
+
+def _bare(axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#dddddd")
+
+
+def write_cascade(panels: Sequence[Panel], path: Path) -> None:
+    """Rank correlation of each map with that of the network after each stage of the cascade, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 4.6), dpi=140, facecolor="white")
+    axes = figure.add_axes((0.07, 0.33, 0.69, 0.58))
+    known = [(panel.title, panel.sanity) for panel in panels if panel.sanity is not None]
+    top = 1.1
+    # Names at the ends of the lines, pushed apart where lines meet.
+    for (title, sanity), color in sorted(
+        zip(known, SERIES, strict=False), key=lambda pair: -pair[0][1].correlation[-1]
+    ):
+        axes.plot([1.0, *sanity.correlation], color=color, marker="o", markersize=3, linewidth=1.5)
+        end, top = len(sanity.stages), min(sanity.correlation[-1], top)
+        axes.annotate(
+            title, (end, sanity.correlation[-1]), (end + 0.15, top), color=color, fontsize=8.5, va="center",
+            annotation_clip=False,
+        )  # fmt: skip
+        top -= 0.1
+    stages = known[0][1].stages
+    axes.set_xticks(range(len(stages) + 1), ["as trained", *stages], rotation=40, ha="right", fontsize=7.5)
+    axes.set(xlim=(0, len(stages)), ylim=(-0.6, 1.04))
+    axes.axhline(0, color="#bbbbbb", linewidth=0.8)
+    title = "Rank correlation with the first map, as weights are randomised from the answer down"
+    axes.set_title(title, loc="left", fontsize=9.5, color=INK)
+    axes.tick_params(axis="y", labelsize=7.5, colors=FAINT)
+    _bare(axes)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

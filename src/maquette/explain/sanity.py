@@ -30,29 +30,43 @@ class Sanity:
     similarity: tuple[float, ...]
     """SSIM of absolute values, each map by its own maximum, its mean over the pixels of the object."""
 
+    @property
+    def without_decoder(self) -> float:
+        """The correlation once all of the decoder is randomised and the encoder is not: the answer is worthless then,
+        and a map that stays shows what the encoder does with any picture."""
+        last = max(number for number, stage in enumerate(self.stages) if stage.startswith("decoder"))
+        return self.correlation[last]
 
-def parts(model: SingleView, representation: str) -> list[tuple[str, nn.Module]]:
-    """Modules with weights between a picture and an answer, the last first; of lists of modules each."""
+
+def stages_of(model: SingleView, representation: str, *, fine: bool) -> list[tuple[str, nn.Module]]:
+    """What is randomised, the answer's end first: decoder and encoder, or each of their modules with weights."""
+    whole = [("decoder", model.decoders[representation]), ("encoder", model.encoder)]
+    if not fine:
+        return whole
     found: list[tuple[str, nn.Module]] = []
-    for name, whole in (("encoder", model.encoder), ("decoder", model.decoders[representation])):
-        for child, module in whole.named_children():
-            inner = isinstance(module, nn.Sequential | nn.ModuleList)
-            pieces = module.named_children() if inner else [("", module)]
-            found += [(f"{name}.{child}.{piece}".rstrip("."), part) for piece, part in pieces]
-    return [(name, part) for name, part in reversed(found) if any(True for _ in part.parameters())]
+    for name, part in whole:
+        pieces: list[tuple[str, nn.Module]] = []
+        for child, module in part.named_children():
+            inner = module.named_children() if isinstance(module, nn.Sequential | nn.ModuleList) else [("", module)]
+            pieces += [(f"{name}.{child}.{piece}".rstrip("."), each) for piece, each in inner]
+        found += [(title, each) for title, each in reversed(pieces) if any(True for _ in each.parameters())]
+    return found
 
 
-def cascade(model: SingleView, representation: str, *, seed: int = 0) -> Iterator[tuple[str, SingleView]]:
+def cascade(
+    model: SingleView, representation: str, *, fine: bool = False, seed: int = 0
+) -> Iterator[tuple[str, SingleView]]:
     """The network with more and more weights randomised, and the name of what was added; one copy, changed each time.
 
     Each tensor's numbers change places with each other, so that their size and spread stay and no layer dies or
-    overflows: only what was learnt is lost.
+    overflows: only what was learnt is lost. How, follows from the seed and the tensor's place in the network alone.
     """
     lost = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    for name, part in parts(lost, representation):
+    numbers = {id(values): number for number, values in enumerate(lost.parameters())}
+    for name, part in stages_of(lost, representation, fine=fine):
         with torch.no_grad():
             for values in part.parameters():
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + numbers[id(values)])
                 order = torch.randperm(values.numel(), generator=generator).to(values.device)
                 values.copy_(values.flatten()[order].reshape(values.shape))
         yield name, lost
