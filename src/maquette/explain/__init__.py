@@ -194,7 +194,8 @@ def explain_pictures(config: ExplainConfig) -> None:
                 cut = source.cut()
                 explained = explain(run, cut, representation, config, methods, truth)
             except (OSError, ValueError, MemoryError) as error:
-                failures.append(Failure(source.name, reason_of(error, Path(source.name))))
+                reason = reason_of(error, Path(source.name)).removeprefix("explain: ")
+                failures.append(Failure(source.name, reason))
                 complain(failures[-1].name, failures[-1].reason)
                 continue
             records.append(_write_one(folder / name, source.name, cut, explained, methods))

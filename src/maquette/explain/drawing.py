@@ -123,7 +123,7 @@ class Cells:
         return self.figure.add_axes(self.box(number, 0.08, 0.48, 2.34, 2.34))
 
     def title(self, number: int, text: str, color: str = INK) -> None:
-        x, y, _, _ = self.box(number, 0.08, 2.88, 0, 0)
+        x, y, _, _ = self.box(number, 0.08, 2.88, 0.0, 0.0)
         self.figure.text(x, y, text, fontsize=10.5, color=color, weight="bold")
 
 
@@ -180,8 +180,8 @@ def write_cascade(panels: Sequence[Panel], path: Path) -> None:
     """Rank correlation of each map with that of the network after each stage of the cascade, as PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.4, 4.6), dpi=140, facecolor="white")
-    axes = figure.add_axes((0.07, 0.33, 0.69, 0.58))
+    figure = Figure(figsize=(8.4, 4.2), dpi=140, facecolor="white")
+    axes = figure.add_axes((0.07, 0.25, 0.69, 0.66))
     known = [(panel.title, panel.sanity) for panel in panels if panel.sanity is not None]
     top = 1.1
     # Names at the ends of the lines, pushed apart where lines meet.

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maquette.models import SingleView
+from maquette.models.encoders.dino import Dino
 
 WINDOW = 7
 """Pixels a side of the window that SSIM compares."""
@@ -46,8 +47,9 @@ def stages_of(model: SingleView, representation: str, *, fine: bool) -> list[tup
     found: list[tuple[str, nn.Module]] = []
     for name, part in whole:
         pieces: list[tuple[str, nn.Module]] = []
-        for child, module in part.named_children():
-            inner = module.named_children() if isinstance(module, nn.Sequential | nn.ModuleList) else [("", module)]
+        for child, module in (part.vit if isinstance(part, Dino) else part).named_children():
+            listed = getattr(module, "layer", module)  # a transformer's blocks
+            inner = listed.named_children() if isinstance(listed, nn.Sequential | nn.ModuleList) else [("", module)]
             pieces += [(f"{name}.{child}.{piece}".rstrip("."), each) for piece, each in inner]
         found += [(title, each) for title, each in reversed(pieces) if any(True for _ in each.parameters())]
     return found
