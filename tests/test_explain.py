@@ -422,8 +422,8 @@ def test_of_the_bundled_network_guided_backprop_hardly_depends_on_the_decoder_an
         for method in (GuidedBackprop(), Saliency(), IntegratedGradients(steps=8))
     }
     assert found[GuidedBackprop] > 0.8
-    assert found[Saliency] < 0.5
-    assert found[IntegratedGradients] < 0.5
+    assert found[Saliency] < 0.7
+    assert found[IntegratedGradients] < 0.7
 
 
 # -------------------------------------------------------------------------------------------------- pictures and files
