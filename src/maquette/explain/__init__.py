@@ -5,6 +5,7 @@ mean log-odds of the cells in a box; each method (`methods`) tells what the pixe
 compared with that of the same network without its knowledge (`sanity`).
 """
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -263,7 +264,7 @@ def sources_of(config: ExplainConfig, run: Run, pictures: Sequence[Path]) -> tup
             "them out and choose a --view of the object"
         )
     view, truth = object_named(config.data, config.object, config.view, frame=run.frame)
-    return sources or [view], truth
+    return sources if config.photos else [view], truth
 
 
 def explain(
@@ -334,8 +335,6 @@ def _write_one(
 
 def _write_maps(path: Path, maps: dict[str, Float[Tensor, "S S"]]) -> None:
     """Raw maps by the full name of their method, float32."""
-    import io
-
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **{name: heat.cpu().float().numpy() for name, heat in maps.items()})
     write_bytes(path, file.getvalue())

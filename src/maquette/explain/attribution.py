@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette.explain.guided import Guided
-from maquette.explain.methods import IntegratedGradients, Saliency, SmoothGrad
+from maquette.explain.methods import IntegratedGradients, SmoothGrad
 
 Score = Callable[[Tensor], Tensor]
 """Pictures (B, 4, S, S) to the number asked for, (B,)."""
@@ -68,8 +68,3 @@ def guided_gradient(score: Score, picture: Float[Tensor, "4 S S"]) -> Float[Tens
 def strength(attribution: Float[Tensor, "4 S S"], channels: str) -> Float[Tensor, "S S"]:
     """One number a pixel: the mean of absolute values over the colours, or the absolute value in the mask."""
     return attribution[:3].abs().mean(0) if channels == "rgb" else attribution[3].abs()
-
-
-__all__ = [
-    "Saliency", "Score", "gradient", "guided_gradient", "integrated_gradients", "smooth_gradient", "strength",
-]  # fmt: skip
