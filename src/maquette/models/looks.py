@@ -1,8 +1,10 @@
 """A picture seen several times: as it is, in the mirror, a little smaller, a little aside. B pictures of S pixels.
 
 A network's answers to these differ where it is unsure. Clouds unite them: what one answer misses, another may hold.
+N points a look.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from maquette import ops
 from maquette.models.features import Features
+from maquette.shapes import PointCloud, union
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,13 @@ WAYS: tuple[tuple[bool, float, tuple[float, float]], ...] = (
 """Mirrored or not, how much wider the square is that is seen, and how far it is moved, in half sides; first the picture
 itself. Chosen on validation objects of the bundled network: two looks give most, six the rest."""
 
+WHOLE = 2
+"""Looks whose clouds are taken as they are: the picture and its mirror image."""
+DENSE = 0.65
+"""Share of the other looks' points that is taken."""
+NEIGHBOURS = 16
+"""Points that a density is measured by, the point itself among them; 8 and 64 choose about the same points."""
+
 
 def seen(
     images: Float[Tensor, "B 4 S S"], mirrored: bool, width: float, shift: tuple[float, float]
@@ -48,3 +59,22 @@ def seen(
     moved = grid_sample(torch.cat([images[:, :3] * alpha, alpha], 1), grid, align_corners=False)
     alpha = moved[:, 3:]
     return torch.cat([moved[:, :3] / alpha.clamp(min=1e-3), alpha], 1).clamp(0, 1)
+
+
+def united(clouds: Sequence[PointCloud]) -> PointCloud:
+    """One cloud of several looks' at the same object, which lie in one frame and have N points each, without colours.
+
+    The first `WHOLE` clouds are taken as they are, so that nothing thin is lost. Of all points of the others the share
+    `DENSE` is taken (rounded to a whole number) that lies where all clouds together are densest: nearest to their
+    `NEIGHBOURS`-th nearest point. Where a network is unsure its points are strewn through space, each look's elsewhere;
+    there the later looks would add stray points. Points stay in the order given; nothing is moved.
+    """
+    points = union(clouds).points
+    first = sum(len(cloud.points) for cloud in clouds[:WHOLE])
+    others = points[first:]
+    if len(others) == 0:
+        return PointCloud(points)
+    nearest = ops.nearest(others, points, min(NEIGHBOURS, len(points)))
+    sparsity = (points[nearest[:, -1]] - others).norm(dim=-1)
+    kept = sparsity.argsort(stable=True)[: round(DENSE * len(others))].sort().values
+    return PointCloud(torch.cat([points[:first], others[kept]]))

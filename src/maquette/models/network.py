@@ -22,7 +22,7 @@ from maquette.models.encoders import (
 from maquette.models.features import Features
 from maquette.models.folding_points import FoldingDecoder, FoldingPoints
 from maquette.models.graph_mesh import GraphMeshDecoder, GraphMeshHead
-from maquette.models.looks import WAYS, Look, seen
+from maquette.models.looks import WAYS, Look, seen, united
 from maquette.models.mesh import MeshDecoder, MeshHead, MlpMesh
 from maquette.models.occupancy import OccupancyDecoder, OccupancyHead, TriplaneOccupancy
 from maquette.models.points import MlpPoints, PointsDecoder, PointsHead
@@ -30,7 +30,7 @@ from maquette.models.ranges import check_ranges
 from maquette.models.residual_voxels import ResidualVoxels, ResidualVoxelsDecoder
 from maquette.models.viewpoint import Viewpoint, ViewpointDecoder
 from maquette.models.voxels import VoxelsDecoder, VoxelsHead
-from maquette.shapes import PointCloud, Shape, transform, union
+from maquette.shapes import PointCloud, Shape, transform
 
 Cameras = Literal["shared", "apart"]
 """How a network learns from where a picture was taken. shared: the encoder learns it, too. apart: it is read from the
@@ -266,7 +266,7 @@ class SingleView(nn.Module):
     def shapes_of_looks(self, looks: tuple[Look, ...], representation: str) -> list[Shape]:
         """As `shapes`, of pictures that `look` has seen in several ways.
 
-        The clouds of all looks are united, mirrored ones turned back. Grids and meshes are those of the first look:
+        The clouds of all looks are `united`, mirrored ones turned back. Grids and meshes are those of the first look:
         their averages are no better.
         """
         shapes = self.shapes(looks[0].features, representation)
@@ -276,7 +276,7 @@ class SingleView(nn.Module):
         for look in looks[1:]:
             more = self.shapes(look.features, representation)
             answers.append([transform(shape, _MIRROR) for shape in more] if look.mirrored else more)
-        return [union([cast(PointCloud, cloud) for cloud in clouds]) for clouds in zip(*answers, strict=True)]
+        return [united([cast(PointCloud, cloud) for cloud in clouds]) for clouds in zip(*answers, strict=True)]
 
     def losses(self, images: Float[Tensor, "B *rest"], targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """Named terms before their `WEIGHTS`; each is a mean over the batch, or over its `shares` in training."""
