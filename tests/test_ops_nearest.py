@@ -2,6 +2,7 @@
 
 import multiprocessing
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -140,29 +141,35 @@ def test_mixed_precision_is_refused():
         nearest(cloud(0, 5), cloud(1, 5).double())
 
 
-def _fingerprint(queue):
-    torch.set_num_threads(2)
-    queue.put(int(nearest(cloud(1, 4, 300), cloud(2, 4, 300)).sum()))
+def here_and_in_a_fork(fingerprint: Callable[[], int]) -> tuple[int, int]:
+    """A number that an op gives on two threads, in this process and then in one forked from it."""
 
+    def put(queue) -> None:
+        torch.set_num_threads(2)
+        queue.put(fingerprint())
 
-def test_the_op_works_in_a_forked_process_after_its_parent_used_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        expected = int(nearest(cloud(1, 4, 300), cloud(2, 4, 300)).sum())
+        here = fingerprint()
     finally:
         torch.set_num_threads(before)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    process = context.Process(target=_fingerprint, args=(queue,))
+    process = context.Process(target=put, args=(queue,))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
         process.start()
     try:
-        assert queue.get(timeout=60) == expected
+        return here, queue.get(timeout=60)
     finally:
         process.join(10)
         process.kill()
+
+
+def test_the_op_works_in_a_forked_process_after_its_parent_used_threads():
+    here, there = here_and_in_a_fork(lambda: int(nearest(cloud(1, 4, 300), cloud(2, 4, 300)).sum()))
+    assert here == there
 
 
 def test_calls_from_several_threads_at_once_do_not_disturb_each_other():

@@ -1,9 +1,7 @@
 """Rasterising: projected areas, depth order, the camera plane, and the compiled kernels against the references."""
 
 import math
-import multiprocessing
 import sys
-import warnings
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 
 from maquette.ops import raster, raster_layers, raster_reference
 from maquette.ops.raster import raster_layers_numba, raster_layers_reference, raster_numba
+from test_ops_nearest import here_and_in_a_fork
 
 NUMBERS = st.one_of(
     st.integers(-3, 40).map(float), st.sampled_from([0.5, 7.5, -1e30, 1e30, 1e-30, float("nan"), float("inf")])
@@ -227,33 +226,11 @@ def test_layers_of_nothing_and_no_layers():
         raster_layers(torch.zeros(1, 4, 3), none, (4, 4), layers=0)
 
 
-def _fingerprint(queue):
-    torch.set_num_threads(2)
-    points, faces = sphere()
-    vertices, size = seen_from(points, 3.0)
-    queue.put(int(raster(vertices, faces, size).sum()))
-
-
 def test_the_op_works_in_a_forked_process_after_its_parent_used_threads():
     points, faces = sphere()
     vertices, size = seen_from(points, 3.0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        expected = int(raster(vertices, faces, size).sum())
-    finally:
-        torch.set_num_threads(before)
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    process = context.Process(target=_fingerprint, args=(queue,))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
-        process.start()
-    try:
-        assert queue.get(timeout=60) == expected
-    finally:
-        process.join(10)
-        process.kill()
+    here, there = here_and_in_a_fork(lambda: int(raster(vertices, faces, size).sum()))
+    assert here == there
 
 
 def test_the_op_passes_torchs_own_checks_of_a_custom_op():

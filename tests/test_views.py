@@ -244,11 +244,12 @@ def test_pictures_do_not_change_when_world_and_cameras_are_scaled_together(views
     assert int((ours != views.masks).sum()) <= 3
 
 
-def test_the_visual_hull_spans_the_box_of_a_convex_shape():
+@pytest.mark.parametrize("size", [(SIZE, SIZE), (SIZE, SIZE + 25)])
+def test_the_visual_hull_spans_the_box_of_a_convex_shape(size):
     """Seen from all sides a box is its own hull; to a pixel (0.08 units here) and a step of the grid (0.05)."""
     box = Mesh(cube(1.0).vertices * torch.tensor([1.2, 0.6, 0.8]) + torch.tensor([0.3, -0.2, 0.1]), cube().faces)
-    views = render_views(box, Fibonacci(views=24), SIZE)
-    points = hull_points(views)
+    cameras = preset_cameras(Fibonacci(views=24), size)
+    points = hull_points(Views(silhouette(box, cameras), cameras, tuple(map(str, range(24)))))
     unit = unit_from_points(points)
     low, high = box.vertices.amin(0), box.vertices.amax(0)
     assert float((points.amin(0) - low).abs().max()) < 0.14

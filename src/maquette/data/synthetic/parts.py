@@ -398,8 +398,6 @@ ALONG_X = turn_z(-math.pi / 2)
 """Turns the y axis of a solid to +x (wheels, rolls)."""
 ALONG_Z = turn_x(math.pi / 2)
 """Turns the y axis of a solid to +z (noses, engines)."""
-PROFILE_X = turn_y(math.pi / 2)
-"""Turns an `Extrude` so that it runs along x: its polygon's x becomes -z, its y stays."""
 
 
 def rounded_path(points: Sequence[Vec] | Float[np.ndarray, "B 3"], radius: float) -> Float[np.ndarray, "A 3"]:
