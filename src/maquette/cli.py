@@ -120,6 +120,12 @@ COMMANDS = {
         "diagnose_run",
         "where a run fails: by part, view, thickness, distance to its training set",
     ),
+    "robustness": Command(
+        "maquette.diagnose.disturbing",
+        "RobustnessConfig",
+        "sweep_disturbances",
+        "scores of a run when its pictures are disturbed",
+    ),
     "errors": Command(
         "maquette.diagnose.files", "ErrorsConfig", "write_file_errors", "colour a shape by its distance to the truth"
     ),

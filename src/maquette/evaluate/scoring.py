@@ -79,11 +79,13 @@ def look(
     advance: Callable[[int], object],
     *,
     frame: Frame = "object",
+    altered: Callable[[Entry, Float[Tensor, "H W 4"]], Float[Tensor, "h w 4"]] = lambda entry, rgba: rgba,
     batch: int = 64,
 ) -> Seen:
     """The fixed views, cropped as in training, and their codes. A picture without an object goes in empty.
 
-    A network that reads codes is given those of the data. `frame` is the one that the network predicts in.
+    A network that reads codes is given those of the data. `frame` is the one that the network predicts in. `altered`
+    is done to each picture, straight RGBA in 0..1, before it is cropped.
     """
     size, device = model.picture_size, next(model.parameters()).device
     seen, codes, small, shown, viewpoints, turns = [], [], [], [], [], []
@@ -99,7 +101,7 @@ def look(
             if model.reads_codes:
                 assert isinstance(dataset, HasCodes)
                 given.append(torch.from_numpy(dataset.codes(entry)[k]))
-            rgba = torch.from_numpy(view.rgba.astype(np.float32) / 255)
+            rgba = altered(entry, torch.from_numpy(view.rgba.astype(np.float32) / 255))
             shown.append(bool((rgba[..., 3] > 0.5).any()))
             cropped = crop_to_mask(rgba, size).rgba if shown[-1] else torch.zeros(size, size, 4)
             # Training pictures are kept in 8 bits after the crop, so these pass through 8 bits.
