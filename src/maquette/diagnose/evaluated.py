@@ -8,6 +8,7 @@ from maquette.data.entries import Entry
 from maquette.evaluate.runs import Measured, read_run
 from maquette.evaluate.scoring import fixed_view
 from maquette.models import Run, load_run
+from maquette.models.runs import BUNDLED
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,31 @@ def open_evaluation(run: Path, command: str, data: Path | None = None) -> Evalua
     folder = evaluation_of(run, command)
     measured = read_run(run, folder, run.resolve().name)
     scores = measured.scores
-    network = Path(scores["run"]["folder"])
-    if not network.is_dir() and folder != run:
-        network = run  # a run that has moved with its evaluation
+    network = network_of(Path(scores["run"]["folder"]), run if folder != run else folder.parent)
     where = Path(scores["data"]["path"]) if data is None else data
     if not where.exists():
         raise FileNotFoundError(f"{where}: the data that {folder} was measured on is not there; give --data")
     dataset = open_dataset(where)
-    return Evaluated(measured, load_run(network), dataset, entries_of(measured, dataset, command))
+    loaded = load_run(network)
+    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    if parameters != scores["run"]["parameters"]:
+        raise ValueError(
+            f"{command}: {folder} was measured with a network of {scores['run']['parameters']:,} parameters, "
+            f"{loaded.folder} has {parameters:,}; evaluate again"
+        )
+    return Evaluated(measured, loaded, dataset, entries_of(measured, dataset, command))
+
+
+def network_of(named: Path, beside: Path) -> Path | None:
+    """The folder of the network that an evaluation names: there, or beside the evaluation, with which it has moved.
+
+    None for the network that comes with Maquette, which another installation has elsewhere.
+    """
+    if (named / "model.safetensors").is_file():
+        return named
+    if (beside / "model.safetensors").is_file():
+        return beside
+    return None if named.parts[-3:-1] == BUNDLED.parts[-3:-1] else named
 
 
 def evaluation_of(run: Path, command: str) -> Path:

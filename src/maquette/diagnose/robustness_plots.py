@@ -16,7 +16,7 @@ from maquette.evaluate.pictures import input_picture
 
 
 def plot_curves(robustness: Robustness, path: Path) -> None:
-    """A PNG: a panel a disturbance; the headline with its band, the second score dashed, retrieval and floor in grey."""
+    """A PNG: a panel a disturbance; the headline with its band, the second score dashed; beside it in grey."""
     from matplotlib.figure import Figure
 
     rows = -(-len(robustness.sweeps) // 3)

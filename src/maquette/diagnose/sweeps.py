@@ -1,4 +1,4 @@
-"""Pictures disturbed step by step: hidden, cut off, blurred, noisy, unevenly lit, cut out badly. H W pixels, S a square's.
+"""Pictures disturbed step by step: hidden, cut off, blurred, noisy, unevenly lit, badly cut out. H W pixels, S a side.
 
 Straight RGBA in 0..1, before anything is cropped. What is drawn follows from (seed, id, kind): every level of a sweep
 does the same to a picture, only more of it.
