@@ -126,6 +126,10 @@ COMMANDS = {
         "sweep_disturbances",
         "scores of a run when its pictures are disturbed",
     ),
+    "latent map": Command(
+        "maquette.latent.map", "MapConfig", "map_codes", "the codes of pictures on a map, near where they are alike"
+    ),
+    "latent walk": Command("maquette.latent.walk", "WalkConfig", "walk", "the solids between two pictures, as a film"),
     "errors": Command(
         "maquette.diagnose.files", "ErrorsConfig", "write_file_errors", "colour a shape by its distance to the truth"
     ),
