@@ -36,7 +36,7 @@ from maquette.evaluate.scoring import (
     training_view,
     truth_seen,
 )
-from maquette.metrics import Estimate, Protocol, bootstrap, no_scores, paired, score
+from maquette.metrics import Estimate, Interval, Protocol, bootstrap, no_scores, paired, score
 from maquette.models.looks import Look
 from maquette.version import __version__
 
@@ -141,7 +141,8 @@ def asked_of(config: RobustnessConfig, evaluated: Evaluated) -> Asked:
     unknown = [name for name in config.representations if name not in held]
     if unknown:
         raise ValueError(f"robustness: the network predicts {', '.join(held)}, not {unknown[0]}")
-    scores = (protocol.headline, *(["F@0.02"] if 0.02 in protocol.thresholds and protocol.headline != "F@0.02" else []))
+    second = ["F@0.02"] if 0.02 in protocol.thresholds and protocol.headline != "F@0.02" else []
+    scores = (protocol.headline, *second)
     # Volumes are compared last: without them the points are drawn as in the evaluation.
     slim = replace(protocol, volume_iou=None, voxel_iou=False, normals=False)
     chosen = config.representations or tuple(evaluated.ranked_methods()[:1])
@@ -233,7 +234,7 @@ def _note(
                 found.setdefault((kind, level, method, name), {})[id] = values[name]
 
 
-# ------------------------------------------------------------------------------------------------------ putting together
+# ----------------------------------------------------------------------------------------------------- putting together
 
 
 def put_together(asked: Asked, sweeps: Sequence[Sweep], found: Scores, missing: Sequence[str]) -> Robustness:
@@ -281,13 +282,18 @@ def put_together(asked: Asked, sweeps: Sequence[Sweep], found: Scores, missing: 
     )
 
 
+def estimate_of(found: Interval) -> Estimate:
+    """The mean of a bootstrap."""
+    return Estimate(found.mean, found.mean_low, found.mean_high)
+
+
 def _point(
     kind: str, level: str, method: str, name: str, values: dict[str, float], plain: dict[str, float], ids: Sequence[str]
 ) -> Point:
     ours, before = (np.array([scores[id] for id in ids]) for scores in (values, plain))
     mean, change = bootstrap(ours), paired(ours, before)
     return Point(
-        kind, level, method, name, Estimate(mean.mean, mean.mean_low, mean.mean_high),
+        kind, level, method, name, estimate_of(mean),
         Estimate(change.difference, change.low, change.high),
     )  # fmt: skip
 

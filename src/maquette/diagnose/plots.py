@@ -14,6 +14,8 @@ ROW = 0.34
 """Inches of a row of dots, at least."""
 DOT = 0.105
 """Inches from one method's dot to the next."""
+ROWS = 24
+"""Bins without an order of their own that are drawn at most; tables have all."""
 
 
 def color_of(method: str) -> str:
@@ -36,18 +38,24 @@ def bare(axes) -> None:
 
 
 def plot_breakdown(breakdown: Breakdown, measure: str, tolerance: float, path: Path, *, sort: bool) -> None:
-    """A PNG: a row a bin. `sort` puts the worst of the first method on top; bins with an order of their own keep it."""
+    """A PNG: a row a bin. `sort` puts the worst of the first method on top; bins with an order of their own keep it.
+
+    Of more than `ROWS` bins to be sorted those with most objects are drawn, and the title says so.
+    """
     from matplotlib.figure import Figure
 
-    bins, methods = list(breakdown.bins), methods_in(breakdown.bins)
+    bins, methods, title = list(breakdown.bins), methods_in(breakdown.bins), breakdown.title
     if sort:
+        if len(bins) > ROWS:
+            title = f"{title} (the {ROWS} of {len(bins)} with most objects)"
+            bins = sorted(bins, key=lambda one: (-one.objects, -(one.points or 0)))[:ROWS]
         lower_is_better = measure in ("beyond", "distance") or measure.startswith("chamfer")
         bins.sort(key=lambda one: _worth(one.value(methods[0], measure)) * (-1 if lower_is_better else 1))
     row = max(ROW, DOT * (len(methods) + 1.2))
     height = 1.28 + row * len(bins)
     figure = Figure(figsize=(7.6, height), dpi=160)
     longest = max(len(one.name) for one in bins)
-    left, right = min(0.34, 0.035 + 0.0105 * longest), 0.79
+    left, right = min(0.34, 0.035 + 0.0105 * longest), 0.75
     axes = figure.add_axes((left, 0.58 / height, right - left, row * len(bins) / height))
     for place, one in enumerate(bins):
         if place % 2 == 0:
@@ -72,7 +80,7 @@ def plot_breakdown(breakdown: Breakdown, measure: str, tolerance: float, path: P
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     bare(axes)
     axes.spines["left"].set_visible(False)
-    _legend(figure, methods, breakdown.title, left, height)
+    _legend(figure, methods, title, height)
     save_figure(figure, path)
 
 
@@ -88,7 +96,7 @@ def _dot(axes, found: Estimate, y: float, color: str, *, hollow: bool) -> None:
     )  # fmt: skip
 
 
-def _legend(figure, methods: Sequence[str], title: str, left: float, height: float) -> None:
+def _legend(figure, methods: Sequence[str], title: str, height: float) -> None:
     """The title, and below it the methods in their colours."""
     figure.text(0.03, 1 - 0.2 / height, title, fontsize=10, color=INK, va="center")
     x = 0.03
@@ -108,8 +116,8 @@ def plot_views(azimuth: Breakdown, elevation: Breakdown | None, path: Path) -> N
 
     methods, score = methods_in(azimuth.bins), azimuth.measures[0]
     figure = Figure(figsize=(7.6, 4.1), dpi=160)
-    _legend(figure, methods, f"{score} by the side that the picture shows", 0.03, 4.1)
-    around = figure.add_axes((0.05, 0.09, 0.44, 0.70), projection="polar")
+    _legend(figure, methods, f"{score} by the side that the picture shows", 4.1)
+    around = figure.add_axes((0.05, 0.075, 0.44, 0.66), projection="polar")
     assert isinstance(around, PolarAxes)
     around.set_theta_zero_location("S")  # the front is where the reader stands, +x to the right
     lows = [value.estimate.low for one in azimuth.bins for value in one.values]
@@ -127,7 +135,7 @@ def plot_views(azimuth: Breakdown, elevation: Breakdown | None, path: Path) -> N
                     (at,), (found.value,), marker="o", markersize=4, color=color, linestyle="none",
                     markerfacecolor="white" if one.few else color,
                 )  # fmt: skip
-    outer = max(highs)
+    outer = max(highs) + 0.04 * (max(highs) - inner)
     around.set(ylim=(inner, outer))
     counts = {one.name: one.objects for one in azimuth.bins}
     names = {"0°": "front", "90°": "+x side", "180°": "back", "270°": "−x side"}

@@ -255,7 +255,7 @@ def write_shown(
         files[one.entry.id] = write_pictures_of(one, method, seen, limit, out, f"{number:03d}")
         kind = whole.get(one.entry.id)
         if kind is not None and method not in one.failures:
-            write_errors(errors_of_answer(evaluated, one, method, limit), out / "errors" / kind)
+            write_errors(errors_of_answer(evaluated, one, method, limit), out / "errors" / kind, frames=24, size=256)
         advance(1)
     return tuple(
         Shown(one.category, one.kind, one.id, one.score, one.failure, files[one.id]) for one in diagnosis.shown

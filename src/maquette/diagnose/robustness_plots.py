@@ -20,11 +20,11 @@ def plot_curves(robustness: Robustness, path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = -(-len(robustness.sweeps) // 3)
-    height = 0.75 + 2.35 * rows
+    height = 0.72 + 2.2 * rows
     figure = Figure(figsize=(7.6, height), dpi=160)
     for k, sweep in enumerate(robustness.sweeps):
         row, column = divmod(k, 3)
-        box = (0.07 + 0.32 * column, (height - 0.72 - 2.35 * row - 1.58) / height, 0.265, 1.58 / height)
+        box = (0.07 + 0.32 * column, (height - 0.8 - 2.2 * row - 1.52) / height, 0.265, 1.52 / height)
         axes = figure.add_axes(box)
         for value in robustness.floors:
             if value.measure == robustness.scores[0]:
@@ -84,7 +84,7 @@ def _legend(figure, robustness: Robustness, height: float) -> None:
         y = 1 - 0.42 / height
         figure.add_artist(Line2D((x, x + 0.035), (y, y), color=color, linestyle=style, linewidth=1.6))
         figure.text(x + 0.042, y, text, fontsize=8, color=INK, va="center")
-        x += 0.068 + 0.0105 * len(text)
+        x += 0.062 + 0.0095 * len(text)
 
 
 def plot_sheet(
@@ -98,7 +98,7 @@ def plot_sheet(
 
     levels = max(len(sweep.levels) for sweep in sweeps)
     objects = len(next(iter(images.values())))
-    side, head, text, left, gap = 0.74, 0.34, 0.17, 0.88, 0.12
+    side, head, text, left, gap = 0.74, 0.34, 0.17, 1.02, 0.12
     width = left + objects * (levels * side + gap)
     height = head + len(sweeps) * (side + text) + 0.05
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")

@@ -69,7 +69,7 @@ def plot_map(
     figure = Figure(figsize=(WIDTH + left + right, HEIGHT + bottom + top), dpi=130)
     total = (WIDTH + left + right, HEIGHT + bottom + top)
     axes = figure.add_axes((left / total[0], bottom / total[1], WIDTH / total[0], HEIGHT / total[1]))
-    room = SIDE / 2
+    room = 0.56 * SIDE
     places = on_canvas(embedding.places.double().numpy(), WIDTH - 2 * room, HEIGHT - 2 * room) + room
     colors = colors_of([entry.category for entry in entries])
     for index in uncrowded(places, SIDE * 1.06):
@@ -86,7 +86,8 @@ def plot_map(
             markeredgewidth=0.7, zorder=3,
         )  # fmt: skip
     horizontal, vertical = axis_names(embedding)
-    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT), xticks=[], yticks=[], xlabel=horizontal, ylabel=vertical, aspect="auto")
+    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT), xticks=[], yticks=[], aspect="auto")
+    axes.set(xlabel=horizontal, ylabel=vertical)
     for spine in axes.spines.values():
         spine.set_color("#d7dde3")
     for k, (name, color) in enumerate(colors.items()):
@@ -107,7 +108,8 @@ def _outline(box: tuple[float, float, float, float]) -> tuple[tuple[float, ...],
 
 STYLE = """<style>
 .map { position: relative; width: 100%; aspect-ratio: 4 / 3; background: #fbfcfd; border-radius: 8px }
-.map a { position: absolute; width: .7rem; height: .7rem; margin: -.35rem; border-radius: 50%; border: 1.5px solid #fff }
+.map a { position: absolute; width: .7rem; height: .7rem; margin: -.35rem; border-radius: 50%;
+  border: 1.5px solid #fff }
 .map a img { display: none; position: absolute; left: .5rem; top: .5rem; width: 96px; max-width: none; z-index: 3;
   border: 2px solid; border-radius: 6px; background: #fff }
 .map a:hover, .map a:focus { z-index: 4; outline: 2px solid #1d2733 }

@@ -14,6 +14,7 @@ from maquette.console import bar
 from maquette.data.dataset import HasCodes, open_dataset
 from maquette.data.entries import Entry, of_split
 from maquette.evaluate import data_of_training, spread
+from maquette.evaluate.evaluation import objects_in_words
 from maquette.evaluate.scoring import Seen, look
 from maquette.io.atomic import atomic_path, write_text
 from maquette.latent.drawn_map import plot_map, write_map_page
@@ -65,8 +66,8 @@ def map_codes(config: MapConfig) -> Embedding:
     entries = spread([entry for entry in split if entry.views], config.limit)
     if len(entries) < 3:
         raise ValueError(
-            f"latent map: {len(entries)} objects of split {config.split!r} in {dataset.name} have pictures; a map needs "
-            "at least 3, choose another --split"
+            f"latent map: {len(entries)} objects of split {config.split!r} in {dataset.name} have pictures; a map "
+            "needs at least 3, choose another --split"
         )
     out = run.folder / "latent" if config.out is None else config.out
     run.model.to(config.device)
@@ -80,7 +81,8 @@ def map_codes(config: MapConfig) -> Embedding:
         f"of the {NEIGHBOURS} nearest codes (cosine), {100 * same:.0f} % are of the same category, by chance "
         f"{100 * chance:.0f} %"
     )
-    title = f"Codes of {len(entries)} {config.split} objects of {dataset.name}"
+    what = objects_in_words({"split": config.split, "evaluated": len(entries), "name": dataset.name})
+    title = f"Codes of {what}"
     plot_map(embedding, entries, seen.images, f"{title}; {remark}", out / "map.png")
     write_map_page(embedding, entries, seen.images, title, [remark], out / "map.html")
     write_text(out / "map.csv", as_csv(embedding, entries))

@@ -1,0 +1,195 @@
+"""Diagnosing and disturbing an evaluated run of a small network: what the files say, and what must not change."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maquette import cli
+from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
+from maquette.diagnose.diagnosis import BEYOND, read_diagnosis
+from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances
+from maquette.diagnose.evaluated import open_evaluation
+from maquette.diagnose.program import DiagnoseConfig, diagnose_run
+from maquette.diagnose.robustness import read_robustness
+from maquette.diagnose.sweeps import SWEEPS, disturbed_picture
+from maquette.evaluate import EvaluateConfig, evaluate_run
+from maquette.evaluate.runs import read_run
+from maquette.models import PointsConfig, SmallEncoder, build, save_model
+from maquette.models.points import PointsHead
+
+SIDE = 60
+
+
+def disc(radius: float = 20.0) -> torch.Tensor:
+    """A red disc in the middle of nothing."""
+    place = torch.arange(SIDE) + 0.5 - SIDE / 2
+    alpha = (place[:, None].square() + place.square() < radius**2).float()
+    return torch.stack([alpha, torch.zeros_like(alpha), torch.zeros_like(alpha), alpha], -1)
+
+
+def shown(rgba: torch.Tensor) -> int:
+    return int((rgba[..., 3] > 0.5).sum())
+
+
+@pytest.mark.parametrize("kind", ["occlusion", "crop"])
+def test_the_share_that_is_hidden_or_cut_off_is_the_level(kind):
+    whole = disc()
+    for level in (0.1, 0.4):
+        left = shown(disturbed_picture(whole, kind, level, seed=0, id="a")) / shown(whole)
+        # A row of the disc, or a ring about a pixel, goes at a time: up to 40 of its 1,256 pixels.
+        assert left == pytest.approx(1 - level, abs=0.033)
+
+
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.kind)
+def test_a_disturbance_follows_from_seed_id_kind_and_level_and_the_first_level_is_none(sweep):
+    whole = disc()
+    assert torch.equal(disturbed_picture(whole, sweep.kind, sweep.levels[0], seed=0, id="a"), whole)
+    one, again = (disturbed_picture(whole, sweep.kind, sweep.levels[2], seed=0, id="a") for _ in range(2))
+    assert torch.equal(one, again) and not torch.equal(one, whole)
+    if sweep.kind != "blur":  # which draws nothing
+        others = [disturbed_picture(whole, sweep.kind, sweep.levels[2], seed=0, id=f"b{k}") for k in range(4)]
+        assert any(not torch.equal(one, other) for other in others)
+    assert bool((one >= 0).all()) and bool((one <= 1).all())
+
+
+def test_more_of_the_same_hides_what_less_of_it_hid():
+    little, much = (disturbed_picture(disc(), "occlusion", level, seed=0, id="a")[..., 3] for level in (0.1, 0.3))
+    assert bool((much <= little).all())
+
+
+def test_a_blur_keeps_how_much_there_is_and_the_color_of_what_shows():
+    soft = disturbed_picture(disc(), "blur", 0.04, seed=0, id="a")
+    assert float(soft[..., 3].sum()) == pytest.approx(float(disc()[..., 3].sum()), rel=1e-3)
+    visible = soft[..., 3] > 0.05
+    assert torch.allclose(soft[visible][:, 0], torch.ones(int(visible.sum())), atol=1e-3)
+
+
+def test_noise_and_light_leave_the_mask_alone_and_no_mask_shows_all():
+    for kind in ("noise", "light"):
+        assert torch.equal(disturbed_picture(disc(), kind, 0.5, seed=0, id="a")[..., 3], disc()[..., 3])
+    rim = disturbed_picture(disc(), "background", 0.1, seed=0, id="a")
+    # The disc of radius 20 and a rim of a tenth of its 40 pixels.
+    assert shown(rim) == pytest.approx(math.pi * 24**2, rel=0.03)
+    assert shown(disturbed_picture(disc(), "background", math.inf, seed=0, id="a")) == SIDE**2
+
+
+def test_a_picture_that_is_no_square_becomes_one_and_an_empty_one_stays_empty():
+    wide = torch.cat([disc(), torch.zeros(SIDE, 20, 4)], 1)
+    assert disturbed_picture(wide, "noise", 0.1, seed=0, id="a").shape == (SIDE + 20, SIDE + 20, 4)
+    assert shown(disturbed_picture(torch.zeros(9, 9, 4), "crop", 0.4, seed=0, id="a")) == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- whole runs
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory) -> Path:
+    """A run of an untrained network with its evaluation on four objects, beside retrieval of six."""
+    folder = tmp_path_factory.mktemp("diagnosed")
+    data = folder / "data"
+    prepare_synthetic(PrepareSynthetic(out=data, count=10, views=2, size=33, points=500, val=0, test=0.4, workers=1))
+    torch.manual_seed(0)
+    network = build(PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(64, 16)))
+    save_model(network, folder / "run", {"train": {"data": str(data)}})
+    evaluate_run(EvaluateConfig(folder / "run", pictures=0))
+    return folder / "run" / "evaluation"
+
+
+@pytest.fixture(scope="module")
+def diagnosis(evaluation):
+    return diagnose_run(DiagnoseConfig(evaluation.parent))
+
+
+def test_a_diagnosis_lies_in_the_evaluation_and_counts_every_object(diagnosis, evaluation):
+    folder = evaluation / "diagnosis"
+    assert read_diagnosis(folder) == diagnosis
+    category = diagnosis.breakdown("category")
+    assert sum(one.objects for one in category.bins) == diagnosis.facts.objects == 4
+    assert sum(one.objects for one in diagnosis.breakdown("azimuth").bins) == 4
+    page = (folder / "index.html").read_text()
+    assert "data:image/png" in page and "Best, median, worst" in page
+    assert all((folder / file.path).is_file() for one in diagnosis.shown for file in one.files)
+    for kind in ("best", "median", "worst"):
+        assert (folder / "errors" / kind / "prediction.ply").is_file()
+
+
+def test_shares_by_part_put_together_again_are_one_minus_the_recall_of_the_evaluation(diagnosis, evaluation):
+    parts = diagnosis.breakdown("parts_missed")
+    missed = sum(one.value("points", BEYOND).value * one.points for one in parts.bins)
+    points = sum(one.points for one in parts.bins)
+    assert points == 4 * 500
+    measured = read_run(evaluation.parent, evaluation, "run")
+    recall = np.mean(list(measured.values("points", "recall@0.02").values()))
+    assert missed / points == pytest.approx(100 - recall, abs=1e-6)
+    wrong = diagnosis.breakdown("parts_wrong")
+    precision = np.mean(list(measured.values("points", "precision@0.02").values()))
+    total = sum(one.points for one in wrong.bins)
+    assert total == 4 * 10_000
+    share = sum(one.value("points", BEYOND).value * one.points for one in wrong.bins) / total
+    assert share == pytest.approx(100 - precision, abs=1e-6)
+
+
+def test_undisturbed_pictures_score_as_in_the_evaluation_and_so_does_retrieval(evaluation):
+    found = sweep_disturbances(RobustnessConfig(evaluation, kinds=("background",), limit=3))
+    assert read_robustness(evaluation / "robustness") == found
+    measured = read_run(evaluation.parent, evaluation, "run")
+    retrieval = measured.scores["retrieval"]
+    assert found.methods == ("points", retrieval)
+    ids = [entry.id for entry in open_evaluation(evaluation, "test").entries]
+    chosen = [ids[i * 4 // 3] for i in range(3)]
+    for method in found.methods:
+        values = measured.values(method, "F@0.05")
+        first, *rest = found.curve("background", method, "F@0.05")
+        assert first.mean.value == pytest.approx(np.mean([values[id] for id in chosen]), abs=1e-9)
+        assert first.change.value == 0 and len(rest) == 4
+    (floor,) = [value for value in found.floors if value.measure == "F@0.05"]
+    means = measured.values("mean_shape", "F@0.05")
+    assert floor.estimate.value == pytest.approx(np.mean([means[id] for id in chosen]))
+    for name in ("robustness.png", "disturbances.png"):
+        assert (evaluation / "robustness" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_an_evaluation_the_error_says_what_makes_one(evaluation, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (bare / name).write_bytes((evaluation.parent / name).read_bytes())
+    for command in ("diagnose", "robustness"):
+        assert cli.main([command, str(bare)]) == 2
+        assert f"`maquette evaluate {bare} --data DATA`" in capsys.readouterr().err
+        assert cli.main([command, str(tmp_path / "nothing")]) == 2
+        assert "no such folder" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_other_pictures_or_of_another_network_is_refused(evaluation, tmp_path):
+    copy = tmp_path / "evaluation"
+    copy.mkdir()
+    scores = json.loads((evaluation / "scores.json").read_text())
+    table = (evaluation / "scores.csv").read_text()
+    (copy / "scores.json").write_text(json.dumps(scores))
+    (copy / "scores.csv").write_text(re.sub(r",([01]),points,", lambda m: f",{1 - int(m[1])},points,", table))
+    with pytest.raises(ValueError, match="have other views"):
+        open_evaluation(copy, "diagnose")
+    (copy / "scores.csv").write_text(table)
+    scores["run"]["parameters"] += 1
+    (copy / "scores.json").write_text(json.dumps(scores))
+    with pytest.raises(ValueError, match="evaluate again"):
+        open_evaluation(copy, "diagnose")
+
+
+def test_a_failure_is_in_no_breakdown_of_points_and_a_remark_says_so(evaluation):
+    from maquette.diagnose.measuring import answered, errors_of
+    from maquette.evaluate.scoring import look
+
+    opened = open_evaluation(evaluation, "test")
+    seen = look(opened.run.model, opened.dataset, opened.entries, lambda done: None)
+    blank = replace(seen, shown=(False, *seen.shown[1:]))
+    (one,) = answered(opened, blank, [0])
+    found = errors_of(opened, one, 0.02)
+    assert found.failures == {"points": "the picture shows no object"} and not found.tallies
