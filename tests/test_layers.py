@@ -60,6 +60,8 @@ HEAVY = {
     "xatlas",
     "fast_simplification",
     "plotly",
+    "sklearn",
+    "umap",
     "viser",
     "matplotlib",
     "captum",

@@ -1,5 +1,6 @@
-"""Diagnosing and disturbing an evaluated run of a small network: what the files say, and what must not change."""
+"""Diagnosing and disturbing an evaluated run of a small network, and its codes: what the files say."""
 
+import csv
 import json
 import math
 import re
@@ -11,7 +12,6 @@ import pytest
 import torch
 
 from maquette import cli
-from maquette.data.prepare.synthetic import PrepareSynthetic, prepare_synthetic
 from maquette.diagnose.diagnosis import BEYOND, read_diagnosis
 from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances
 from maquette.diagnose.evaluated import open_evaluation
@@ -20,6 +20,8 @@ from maquette.diagnose.robustness import read_robustness
 from maquette.diagnose.sweeps import SWEEPS, disturbed_picture
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.runs import read_run
+from maquette.io import write_picture
+from maquette.latent.map import MapConfig, map_codes
 from maquette.models import PointsConfig, SmallEncoder, build, save_model
 from maquette.models.points import PointsHead
 
@@ -89,16 +91,14 @@ def test_a_picture_that_is_no_square_becomes_one_and_an_empty_one_stays_empty():
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory) -> Path:
-    """A run of an untrained network with its evaluation on four objects, beside retrieval of six."""
-    folder = tmp_path_factory.mktemp("diagnosed")
-    data = folder / "data"
-    prepare_synthetic(PrepareSynthetic(out=data, count=10, views=2, size=33, points=500, val=0, test=0.4, workers=1))
+def evaluation(tmp_path_factory, ten_objects) -> Path:
+    """A run of an untrained network with its evaluation on four objects, beside retrieval of all that it was given."""
+    folder = tmp_path_factory.mktemp("diagnosed") / "run"
     torch.manual_seed(0)
     network = build(PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(64, 16)))
-    save_model(network, folder / "run", {"train": {"data": str(data)}})
-    evaluate_run(EvaluateConfig(folder / "run", pictures=0))
-    return folder / "run" / "evaluation"
+    save_model(network, folder, {"train": {"data": str(ten_objects)}})
+    evaluate_run(EvaluateConfig(folder, split="all", limit=4, pictures=0))
+    return folder / "evaluation"
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_shares_by_part_put_together_again_are_one_minus_the_recall_of_the_evalu
     parts = diagnosis.breakdown("parts_missed")
     missed = sum(one.value("points", BEYOND).value * one.points for one in parts.bins)
     points = sum(one.points for one in parts.bins)
-    assert points == 4 * 500
+    assert points == 4 * 300
     measured = read_run(evaluation.parent, evaluation, "run")
     recall = np.mean(list(measured.values("points", "recall@0.02").values()))
     assert missed / points == pytest.approx(100 - recall, abs=1e-6)
@@ -193,3 +193,32 @@ def test_a_failure_is_in_no_breakdown_of_points_and_a_remark_says_so(evaluation)
     (one,) = answered(opened, blank, [0])
     found = errors_of(opened, one, 0.02)
     assert found.failures == {"points": "the picture shows no object"} and not found.tallies
+
+
+def test_a_map_has_a_place_for_every_picture_and_its_page_shows_them_all(evaluation):
+    run = evaluation.parent
+    found = map_codes(MapConfig(run, split="all"))
+    lines = list(csv.DictReader((run / "latent" / "map.csv").read_text().splitlines()))
+    assert len(lines) == 10 and [float(line["x"]) for line in lines] == pytest.approx(found.places[:, 0].tolist(), 1e-4)
+    page = (run / "latent" / "map.html").read_text()
+    assert page.count("data:image/webp") == 10 and "<script" not in page
+    assert (run / "latent" / "map.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(run / "latent" / "codes.npz", allow_pickle=False) as arrays:
+        assert arrays["codes"].shape == (10, 16) and list(arrays["ids"]) == [line["id"] for line in lines]
+
+
+def test_a_walk_is_a_film_from_one_solid_to_the_other(evaluation, tmp_path):
+    for name, rows in (("a", slice(8, 30)), ("b", slice(20, 26))):
+        rgba = torch.zeros(40, 40, 4)
+        rgba[rows, 10:30] = 1
+        write_picture(rgba, tmp_path / f"{name}.png")
+    pictures = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    arguments = ["--run", str(evaluation), "--out", str(tmp_path / "walk"), "--steps", "4", "--size", "64"]
+    assert cli.main(["latent", "walk", *pictures, *arguments]) == 0
+    numbers = json.loads((tmp_path / "walk" / "walk.json").read_text())
+    assert len(numbers["steps"]) == 3 and numbers["path"] == pytest.approx(sum(numbers["steps"]))
+    from PIL import Image
+
+    with Image.open(tmp_path / "walk" / "walk.gif") as film:
+        assert film.n_frames >= 4
+    assert cli.main(["latent", "walk", *pictures, *arguments, "--as", "voxels"]) == 2

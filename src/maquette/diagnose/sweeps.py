@@ -36,8 +36,8 @@ SWEEPS = (
     Sweep("occlusion", "hidden by a disc, % of the object", (0.0, 0.1, 0.2, 0.3, 0.4), ("0", "10", "20", "30", "40")),
     Sweep("crop", "cut off by the picture's border, %", (0.0, 0.1, 0.2, 0.3, 0.4), ("0", "10", "20", "30", "40")),
     Sweep("blur", "blurred, σ in % of the object's side", (0.0, 0.01, 0.02, 0.04, 0.08), ("0", "1", "2", "4", "8")),
-    Sweep("noise", "noise, standard deviation of 0..1", (0.0, 0.05, 0.1, 0.2, 0.4), ("0", "0.05", "0.1", "0.2", "0.4")),
-    Sweep("light", "uneven light, deviation of its logarithm", (0.0, 0.25, 0.5, 1.0, 2.0), ("0", "0.25", "0.5", "1", "2")),
+    Sweep("noise", "noise, deviation of 0..1", (0.0, 0.05, 0.1, 0.2, 0.4), ("0", "0.05", "0.1", "0.2", "0.4")),
+    Sweep("light", "uneven light, deviation of its log", (0.0, 0.25, 0.5, 1.0, 2.0), ("0", "0.25", "0.5", "1", "2")),
     Sweep(
         "background", "background cut out with it, rim in % of its side", (0.0, 0.02, 0.05, 0.1, math.inf),
         ("0", "2", "5", "10", "no mask"),
@@ -125,7 +125,7 @@ def with_background(
     from scipy.ndimage import distance_transform_edt
 
     color = torch.from_numpy(rng.random(3).astype(np.float32))
-    coarse = torch.from_numpy((0.06 * rng.normal(size=(1, 3, 4, 4))).astype(np.float32))
+    coarse = torch.from_numpy((0.12 * rng.normal(size=(1, 3, 4, 4))).astype(np.float32))
     field = torch.nn.functional.interpolate(coarse, solid.shape, mode="bicubic", align_corners=True)[0]
     fine = torch.from_numpy((0.02 * rng.normal(size=(*solid.shape, 3))).astype(np.float32))
     behind = (color + field.permute(1, 2, 0) + fine).clamp(0, 1)
