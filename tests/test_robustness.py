@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from maquette import cli
+from maquette.camera import orbit
+from maquette.data.dataset import Pictures, Truth, write_index, write_object
+from maquette.data.entries import Entry
 from maquette.diagnose.diagnosis import BEYOND, read_diagnosis
 from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances
 from maquette.diagnose.evaluated import open_evaluation
@@ -21,9 +24,11 @@ from maquette.diagnose.sweeps import SWEEPS, disturbed_picture
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.runs import read_run
 from maquette.io import write_picture
+from maquette.io.atomic import write_json
 from maquette.latent.map import MapConfig, map_codes
 from maquette.models import PointsConfig, SmallEncoder, build, save_model
 from maquette.models.points import PointsHead
+from maquette.shapes import cell_centers
 
 SIDE = 60
 
@@ -90,20 +95,54 @@ def test_a_picture_that_is_no_square_becomes_one_and_an_empty_one_stays_empty():
 # ----------------------------------------------------------------------------------------------------------- whole runs
 
 
+POINTS = 300
+
+
+def box(half: np.ndarray, rng: np.random.Generator) -> Truth:
+    """Points on a box with half edges `half`, uniform by area, those of its upper half another part; and its cells."""
+    areas = np.repeat(half.prod() / half, 2)
+    side = rng.choice(6, POINTS, p=areas / areas.sum())
+    points, normals = rng.uniform(-1, 1, (POINTS, 3)) * half, np.zeros((POINTS, 3))
+    rows, axis, sign = np.arange(POINTS), side // 2, side % 2 * 2.0 - 1
+    points[rows, axis], normals[rows, axis] = sign * half[axis], sign
+    cells = np.asarray((np.abs(cell_centers(16).numpy()) < half).all(-1))
+    labels = (points[:, 1] > 0).astype(np.int16)
+    return Truth(points.astype(np.float32), normals.astype(np.float32), labels, ("lower", "upper"), cells)
+
+
+def write_boxes(root: Path) -> Path:
+    """Eight boxes of two categories, half of them to train on, in two pictures each."""
+    rng, entries = np.random.default_rng(0), []
+    for n in range(8):
+        half = np.array([0.2, 0.4, 0.2] if n % 2 else [0.4, 0.15, 0.25]) * rng.uniform(0.85, 1.15, 3)
+        rgba = np.zeros((2, 40, 40, 4), np.uint8)
+        width, height = (np.round(40 * half[:2])).astype(int)
+        rgba[:, 20 - height : 20 + height, 20 - width : 20 + width] = [*rng.integers(0, 256, 3), 255]
+        angles = rng.uniform(0, 0.5, (2, 2))
+        cameras = orbit(*torch.from_numpy(angles.T).float(), torch.full((2,), 1.5), focal=50.0, size=(40, 40))
+        entries.append(Entry(f"box-{n}", "tall" if n % 2 else "flat", "train" if n < 4 else "test", "test", 2))
+        pictures = Pictures(rgba, cameras, angles[:, 0], angles[:, 1], np.full(2, 1.5), [{}] * 2)
+        write_object(root, entries[-1], pictures, box(half, rng), {})
+    write_index(root, entries)
+    write_json(root / "dataset.json", {"format": "maquette-dataset", "version": 1, "kind": "boxes", "config": {}})
+    return root
+
+
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory, ten_objects) -> Path:
-    """A run of an untrained network with its evaluation on four objects, beside retrieval of all that it was given."""
-    folder = tmp_path_factory.mktemp("diagnosed") / "run"
+def evaluation(tmp_path_factory) -> Path:
+    """A run of an untrained network with its evaluation on four boxes, beside retrieval of four others."""
+    folder = tmp_path_factory.mktemp("diagnosed")
+    data = write_boxes(folder / "data")
     torch.manual_seed(0)
     network = build(PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(64, 16)))
-    save_model(network, folder, {"train": {"data": str(ten_objects)}})
-    evaluate_run(EvaluateConfig(folder, split="all", limit=4, pictures=0))
-    return folder / "evaluation"
+    save_model(network, folder / "run", {"train": {"data": str(data)}})
+    evaluate_run(EvaluateConfig(folder / "run", pictures=0))
+    return folder / "run" / "evaluation"
 
 
 @pytest.fixture(scope="module")
 def diagnosis(evaluation):
-    return diagnose_run(DiagnoseConfig(evaluation.parent))
+    return diagnose_run(DiagnoseConfig(evaluation.parent, frames=2))
 
 
 def test_a_diagnosis_lies_in_the_evaluation_and_counts_every_object(diagnosis, evaluation):
@@ -123,16 +162,16 @@ def test_shares_by_part_put_together_again_are_one_minus_the_recall_of_the_evalu
     parts = diagnosis.breakdown("parts_missed")
     missed = sum(one.value("points", BEYOND).value * one.points for one in parts.bins)
     points = sum(one.points for one in parts.bins)
-    assert points == 4 * 300
+    assert points == 4 * POINTS
     measured = read_run(evaluation.parent, evaluation, "run")
     recall = np.mean(list(measured.values("points", "recall@0.02").values()))
-    assert missed / points == pytest.approx(100 - recall, abs=1e-6)
+    assert missed / points == pytest.approx(100 - recall, rel=1e-5)  # scores.csv has six digits
     wrong = diagnosis.breakdown("parts_wrong")
     precision = np.mean(list(measured.values("points", "precision@0.02").values()))
     total = sum(one.points for one in wrong.bins)
     assert total == 4 * 10_000
     share = sum(one.value("points", BEYOND).value * one.points for one in wrong.bins) / total
-    assert share == pytest.approx(100 - precision, abs=1e-6)
+    assert share == pytest.approx(100 - precision, rel=1e-5)
 
 
 def test_undisturbed_pictures_score_as_in_the_evaluation_and_so_does_retrieval(evaluation):
@@ -146,11 +185,11 @@ def test_undisturbed_pictures_score_as_in_the_evaluation_and_so_does_retrieval(e
     for method in found.methods:
         values = measured.values(method, "F@0.05")
         first, *rest = found.curve("background", method, "F@0.05")
-        assert first.mean.value == pytest.approx(np.mean([values[id] for id in chosen]), abs=1e-9)
+        assert first.mean.value == pytest.approx(np.mean([values[id] for id in chosen]), rel=1e-5)
         assert first.change.value == 0 and len(rest) == 4
     (floor,) = [value for value in found.floors if value.measure == "F@0.05"]
     means = measured.values("mean_shape", "F@0.05")
-    assert floor.estimate.value == pytest.approx(np.mean([means[id] for id in chosen]))
+    assert floor.estimate.value == pytest.approx(np.mean([means[id] for id in chosen]), rel=1e-5)
     for name in ("robustness.png", "disturbances.png"):
         assert (evaluation / "robustness" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -173,7 +212,9 @@ def test_an_evaluation_of_other_pictures_or_of_another_network_is_refused(evalua
     scores = json.loads((evaluation / "scores.json").read_text())
     table = (evaluation / "scores.csv").read_text()
     (copy / "scores.json").write_text(json.dumps(scores))
-    (copy / "scores.csv").write_text(re.sub(r",([01]),points,", lambda m: f",{1 - int(m[1])},points,", table))
+    (copy / "scores.csv").write_text(
+        re.sub("^(box-.,....),([01])", lambda m: f"{m[1]},{1 - int(m[2])}", table, flags=re.M)
+    )
     with pytest.raises(ValueError, match="have other views"):
         open_evaluation(copy, "diagnose")
     (copy / "scores.csv").write_text(table)
@@ -199,12 +240,12 @@ def test_a_map_has_a_place_for_every_picture_and_its_page_shows_them_all(evaluat
     run = evaluation.parent
     found = map_codes(MapConfig(run, split="all"))
     lines = list(csv.DictReader((run / "latent" / "map.csv").read_text().splitlines()))
-    assert len(lines) == 10 and [float(line["x"]) for line in lines] == pytest.approx(found.places[:, 0].tolist(), 1e-4)
+    assert len(lines) == 8 and [float(line["x"]) for line in lines] == pytest.approx(found.places[:, 0].tolist(), 1e-4)
     page = (run / "latent" / "map.html").read_text()
-    assert page.count("data:image/webp") == 10 and "<script" not in page
+    assert page.count("data:image/webp") == 8 and "<script" not in page
     assert (run / "latent" / "map.png").read_bytes().startswith(b"\x89PNG")
     with np.load(run / "latent" / "codes.npz", allow_pickle=False) as arrays:
-        assert arrays["codes"].shape == (10, 16) and list(arrays["ids"]) == [line["id"] for line in lines]
+        assert arrays["codes"].shape == (8, 16) and list(arrays["ids"]) == [line["id"] for line in lines]
 
 
 def test_a_walk_is_a_film_from_one_solid_to_the_other(evaluation, tmp_path):
@@ -213,7 +254,7 @@ def test_a_walk_is_a_film_from_one_solid_to_the_other(evaluation, tmp_path):
         rgba[rows, 10:30] = 1
         write_picture(rgba, tmp_path / f"{name}.png")
     pictures = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    arguments = ["--run", str(evaluation), "--out", str(tmp_path / "walk"), "--steps", "4", "--size", "64"]
+    arguments = ["--run", str(evaluation.parent), "--out", str(tmp_path / "walk"), "--steps", "4", "--size", "64"]
     assert cli.main(["latent", "walk", *pictures, *arguments]) == 0
     numbers = json.loads((tmp_path / "walk" / "walk.json").read_text())
     assert len(numbers["steps"]) == 3 and numbers["path"] == pytest.approx(sum(numbers["steps"]))

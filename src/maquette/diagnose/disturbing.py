@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from maquette.console import bar
@@ -95,6 +95,22 @@ class Asked:
     seed: int
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Of the pictures under one level: what retrieval and the sheet need."""
+
+    codes: Float[Tensor, "Q D"]
+    thumbnails: Float[Tensor, "Q E"]
+    shown: tuple[bool, ...]
+    turns: Float[Tensor, "Q 3 3"] | None
+    first: UInt8[Tensor, "P 4 S S"]
+    """The pictures of the first objects."""
+
+
+def kept(seen: Seen) -> Kept:
+    return Kept(seen.codes, seen.thumbnails, seen.shown, seen.turns, seen.images[:SHEET_OBJECTS])
+
+
 def sweep_disturbances(config: RobustnessConfig) -> Robustness:
     """Look at every object under every level, score network and retrieval, write curves and what was seen."""
     evaluated = open_evaluation(config.run, "robustness", config.data)
@@ -106,7 +122,7 @@ def sweep_disturbances(config: RobustnessConfig) -> Robustness:
     sweeps = [sweep for sweep in SWEEPS if sweep.kind in config.kinds]
     out = evaluated.measured.folder / FOLDER if config.out is None else config.out
     found: Scores = {}
-    looks: dict[tuple[str, int], Seen] = {}
+    looks: dict[tuple[str, int], Kept] = {}
     with bar() as progress:
 
         def phase(name: str, total: int, note: str = "objects"):
@@ -119,18 +135,19 @@ def sweep_disturbances(config: RobustnessConfig) -> Robustness:
         advance = phase("disturbing", (1 + len(steps)) * len(asked.entries), "pictures")
         plain = looked(asked, None, 0.0)
         network_scores(asked, plain, [(sweep.kind, 0) for sweep in sweeps], found, advance)
-        looks |= {(sweep.kind, 0): plain for sweep in sweeps}
+        undisturbed = kept(plain)
+        looks |= {(sweep.kind, 0): undisturbed for sweep in sweeps}
         for sweep, level in steps:
             seen = looked(asked, sweep.kind, sweep.levels[level])
             network_scores(asked, seen, [(sweep.kind, level)], found, advance)
-            looks[sweep.kind, level] = replace(seen, images=seen.images[:SHEET_OBJECTS])
+            looks[sweep.kind, level] = kept(seen)
         training, missing = training_of(evaluated, config.train_data, phase)
         if training is not None:
             retrieval_scores(asked, training, looks, found, phase)
     robustness = put_together(asked, sweeps, found, missing)
     write_robustness(robustness, out)
     plot_curves(robustness, out / "robustness.png")
-    plot_sheet(asked.entries, sweeps, {key: seen.images[:SHEET_OBJECTS] for key, seen in looks.items()},
+    plot_sheet(asked.entries, sweeps, {key: seen.first for key, seen in looks.items()},
                out / "disturbances.png")  # fmt: skip
     print_robustness(robustness, out)
     return robustness
@@ -192,7 +209,7 @@ def training_of(evaluated: Evaluated, told: Path | None, phase) -> tuple[Pack | 
     return training, [f"no retrieval: {reason}" for reason in missing]
 
 
-def retrieval_scores(asked: Asked, training: Pack, looks: dict[tuple[str, int], Seen], found: Scores, phase) -> None:
+def retrieval_scores(asked: Asked, training: Pack, looks: dict[tuple[str, int], Kept], found: Scores, phase) -> None:
     """What retrieval answers to all disturbed pictures, scored. Every training view is encoded once."""
     evaluated = asked.evaluated
     name = evaluated.better_retrieval() or "retrieval_encoder"
@@ -221,7 +238,7 @@ def retrieval_scores(asked: Asked, training: Pack, looks: dict[tuple[str, int], 
             advance(1)
 
 
-def _turn(seen: Seen, at: int) -> Float[Tensor, "3 3"] | None:
+def _turn(seen: Seen | Kept, at: int) -> Float[Tensor, "3 3"] | None:
     return None if seen.turns is None else seen.turns[at]
 
 

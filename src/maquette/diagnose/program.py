@@ -70,6 +70,8 @@ class DiagnoseConfig:
     reached by nearly all points of a good network."""
     limit: float = 0.05
     """Distance from which on the colour of an error is red."""
+    frames: int = 24
+    """Pictures of one turn of a coloured solid."""
     device: str = "cpu"
     """A torch device for the network: cpu, cuda, cuda:1, mps."""
 
@@ -77,6 +79,8 @@ class DiagnoseConfig:
         for name in ("tolerance", "limit"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"diagnose: {name} is {getattr(self, name)}; give a distance above 0")
+        if self.frames < 1:
+            raise ValueError(f"diagnose: frames is {self.frames}; give at least 1")
 
 
 def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
@@ -98,7 +102,7 @@ def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
         diagnosis = diagnosed(evaluated, seen, found, config.tolerance)
         for old in ("pictures", "errors"):
             shutil.rmtree(out / old, ignore_errors=True)
-        shown = write_shown(evaluated, seen, diagnosis, config.limit, out, phase)
+        shown = write_shown(evaluated, seen, diagnosis, config, out, phase)
     diagnosis = Diagnosis(diagnosis.facts, diagnosis.breakdowns, diagnosis.nearness, shown)
     write_diagnosis(diagnosis, out)
     write_diagnosis_page(diagnosis, out)
@@ -244,7 +248,7 @@ def picked(evaluated: Evaluated, method: str) -> tuple[Shown, ...]:
 
 
 def write_shown(
-    evaluated: Evaluated, seen: Seen, diagnosis: Diagnosis, limit: float, out: Path, phase
+    evaluated: Evaluated, seen: Seen, diagnosis: Diagnosis, config: DiagnoseConfig, out: Path, phase
 ) -> tuple[Shown, ...]:
     """Pictures of who is shown, each object once; of the best, median and worst of all the coloured solids, too."""
     method, places = diagnosis.facts.methods[0], {entry.id: k for k, entry in enumerate(evaluated.entries)}
@@ -252,10 +256,11 @@ def write_shown(
     whole = {one.id: one.kind for one in diagnosis.shown if not one.category}
     advance, files = phase("pictures", len(wanted)), {}
     for number, one in enumerate(answered(evaluated, seen, wanted)):
-        files[one.entry.id] = write_pictures_of(one, method, seen, limit, out, f"{number:03d}")
+        files[one.entry.id] = write_pictures_of(one, method, seen, config.limit, out, f"{number:03d}")
         kind = whole.get(one.entry.id)
         if kind is not None and method not in one.failures:
-            write_errors(errors_of_answer(evaluated, one, method, limit), out / "errors" / kind, frames=24, size=256)
+            errors = errors_of_answer(evaluated, one, method, config.limit)
+            write_errors(errors, out / "errors" / kind, frames=config.frames, size=256)
         advance(1)
     return tuple(
         Shown(one.category, one.kind, one.id, one.score, one.failure, files[one.id]) for one in diagnosis.shown
