@@ -1,5 +1,6 @@
 """Training: batches that follow from (seed, step), checkpoints, and runs that go on as if nothing had happened."""
 
+import copy
 import json
 import os
 import shutil
@@ -21,9 +22,9 @@ from maquette.data.crop import crop_to_mask
 from maquette.data.dataset import Prepared, open_dataset, write_index
 from maquette.data.entries import of_split
 from maquette.data.pack import pack
-from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, load_run, save_model
+from maquette.models import PointsConfig, ResnetEncoder, SmallEncoder, build, load_run, save_model
 from maquette.models.points import PointsHead
-from maquette.train import TrainConfig, learning_rate, train
+from maquette.train import TrainConfig, begin_from, learning_rate, train
 
 MODEL = PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(points=64, hidden=16))
 
@@ -374,6 +375,35 @@ def test_a_run_does_not_begin_from_one_with_another_encoder(data, tmp_path):
     with pytest.raises(ValueError, match="has no weights for this encoder"):
         other = replace(MODEL, encoder=ResnetEncoder(picture_size=32))
         train(replace(config(data, tmp_path / "second", start=tmp_path / "first"), model=other))
+
+
+def test_a_run_may_take_the_encoder_alone_and_says_what_begins_at_random(data, tmp_path, capsys):
+    settings = config(data, tmp_path / "run", start="bundled", take="encoder", learn="decoders")
+    bundled = load_run().model
+    # The bundled network has this very head, so all of it would fit.
+    model = build(PointsConfig(head=bundled.config.points))
+    random = copy.deepcopy(model.decoders.state_dict())
+    begin_from(model, replace(settings, model=model.config), tell=True)
+    for part in ("encoder", "viewpoint_decoder"):
+        expected = bundled.get_submodule(part).state_dict()
+        torch.testing.assert_close(model.get_submodule(part).state_dict(), expected, rtol=0, atol=0)
+    torch.testing.assert_close(model.decoders.state_dict(), random, rtol=0, atol=0)
+    assert capsys.readouterr().err.endswith("tensors begin as in bundled; random: decoders.points\n")
+    with pytest.raises(ValueError, match="take says what is taken of start; give --start RUN, or --start bundled"):
+        replace(settings, start=None)
+
+
+def test_an_encoder_that_is_not_to_learn_must_fit_whole(data, tmp_path):
+    wider = replace(config(data, tmp_path / "run", start="bundled"), model=PointsConfig(SmallEncoder(features=256)))
+    begin_from(build(wider.model), wider, tell=False)
+    with pytest.raises(ValueError, match=r"bundled has not all of it: encoder differs in 2 of .* is 512 x 1536 in"):
+        begin_from(build(wider.model), replace(wider, learn="decoders"), tell=False)
+
+
+def test_statistics_that_never_change_are_not_taken_over_processes(data, tmp_path):
+    with pytest.raises(ValueError, match="sync_norm takes statistics over all processes, and norm frozen has"):
+        frozen = PointsConfig(ResnetEncoder(norm="frozen"))
+        TrainConfig(out=tmp_path / "run", data=data, model=frozen, sync_norm=True)
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(data, tmp_path):

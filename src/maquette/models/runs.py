@@ -97,8 +97,7 @@ def misfit(wanted: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> str | No
     parts: dict[str, list[str]] = {}
     for name in [*wanted, *(name for name in held if name not in wanted)]:
         if name not in wanted or name not in held or wanted[name].shape != held[name].shape:
-            words = name.split(".")
-            parts.setdefault(".".join(words[: 2 if words[0] == "decoders" else 1]), []).append(name)
+            parts.setdefault(part_of(name), []).append(name)
     told = []
     for part, names in parts.items():
         here, there = ({name for name in tensors if name.startswith(f"{part}.")} for tensors in (wanted, held))
@@ -117,6 +116,12 @@ def misfit(wanted: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> str | No
                 f"weights, not {next(sizes)}"
             )
     return "; ".join(told) or None
+
+
+def part_of(name: str) -> str:
+    """Which part of a network the tensor `name` is of: encoder, viewpoint_decoder, decoders.points ..."""
+    words = name.split(".")
+    return ".".join(words[: 2 if words[0] == "decoders" else 1])
 
 
 def architecture(config: ModelConfig) -> str:

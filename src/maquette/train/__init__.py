@@ -40,7 +40,7 @@ from maquette.models import (
     total_loss,
 )
 from maquette.models.network import shares
-from maquette.models.runs import saved_settings
+from maquette.models.runs import misfit, part_of, saved_settings
 from maquette.settings import to_json
 from maquette.train.failures import failed, not_finite, save_batch, telling_of_memory
 from maquette.train.loader import ahead
@@ -78,8 +78,12 @@ class TrainConfig:
     """Data set: a folder made by `maquette prepare`, or one in the R2N2/ShapeNet layout. Its split 'train' is learnt
     from, or all of it where nobody has split it."""
     model: NamedModel = PointsConfig()
-    start: Path | None = None
-    """Run to begin from: its weights where names and shapes agree, random ones elsewhere."""
+    start: Literal["bundled"] | Path | None = None
+    """Run to begin from, or `bundled`, the network that comes with Maquette: its weights where names and shapes agree,
+    random ones elsewhere. What it lacks is told."""
+    take: Literal["all", "encoder"] = "all"
+    """Of `start`; with 'encoder' only what the pictures go through and the camera's head, so that every head begins
+    with random weights."""
     learn: Literal["all", "decoders"] = "all"
     """What learns; with 'decoders' the encoder stays as it is, which makes sense after `start`."""
     steps: int = 10_000
@@ -130,6 +134,13 @@ class TrainConfig:
         for name, value in (("lr", self.lr), ("clip", self.clip)):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"train: {name} is {value}; give a positive number")
+        if self.sync_norm and getattr(self.model.encoder, "norm", None) == "frozen":
+            raise ValueError(
+                "train: sync_norm takes statistics over all processes, and norm frozen has those of published weights; "
+                "leave one of them out"
+            )
+        if self.take == "encoder" and self.start is None:
+            raise ValueError("train: take says what is taken of start; give --start RUN, or --start bundled")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train: ema is {self.ema}; give a decay between 0 and 1, as 0.999")
 
@@ -231,14 +242,7 @@ def begun(config: TrainConfig, team: "Accelerator") -> SingleView:
     """The network before its first step."""
     model = build(config.model)
     if config.start is not None:
-        begun_from, own = load_run(config.start).model.state_dict(), model.state_dict()
-        taken = {name: value for name, value in begun_from.items() if name in own and own[name].shape == value.shape}
-        encoder = {name for name in own if name.startswith("encoder.")}
-        if encoder and not encoder & taken.keys():
-            raise ValueError(f"train: {config.start} has no weights for this encoder; give a run with the same one")
-        model.load_state_dict(own | taken)
-        if team.is_main_process:
-            print(f"{len(taken)} of {len(own)} tensors begin as in {config.start}", file=sys.stderr)
+        begin_from(model, config, tell=team.is_main_process)
     if config.learn == "decoders":
         model.freeze_encoder()
     for name, share in shares(config.model).items():
@@ -246,6 +250,35 @@ def begun(config: TrainConfig, team: "Accelerator") -> SingleView:
             # What learns nothing has no gradient to share with other processes.
             model.decoders[name].requires_grad_(False)
     return model
+
+
+def begin_from(model: SingleView, config: TrainConfig, *, tell: bool) -> None:
+    """Take from the run `config.start` what `config.take` wants of it and the model has; `tell` says what stays random.
+
+    An encoder that fits in part only is nothing to leave as it is.
+    """
+    begun, own = load_run(None if config.start == "bundled" else config.start).model.state_dict(), model.state_dict()
+    wanted = ("",) if config.take == "all" else ("encoder.", "viewpoint_decoder.")
+    taken = {
+        name: value
+        for name, value in begun.items()
+        if name in own and own[name].shape == value.shape and name.startswith(wanted)
+    }
+    encoder = {name for name in own if name.startswith("encoder.")}
+    if encoder and not encoder & taken.keys():
+        raise ValueError(f"train: {config.start} has no weights for this encoder; give a run with the same one")
+    if config.learn == "decoders" and encoder - taken.keys():
+        part = {name: value for name, value in own.items() if name in encoder}
+        differs = misfit(part, {name: value for name, value in begun.items() if name.startswith("encoder.")})
+        raise ValueError(
+            f"train: the encoder is not to learn, and {config.start} has not all of it: {differs}; give a run with the "
+            "same encoder, or --learn all"
+        )
+    model.load_state_dict(own | taken)
+    if tell:
+        left = dict.fromkeys(part_of(name) for name in own if name not in taken)
+        rest = f"; random: {', '.join(left)}" if left else ""
+        print(f"{len(taken)} of {len(own)} tensors begin as in {config.start}{rest}", file=sys.stderr)
 
 
 def packs(config: TrainConfig, team: "Accelerator") -> tuple[Pack, Pack | None]:
@@ -317,10 +350,9 @@ def check_resumed(config: TrainConfig) -> None:
     """A resumed run must have been begun with the same settings, or its losses would not be those of one run."""
     saved = saved_settings(config.out / "config.json").get("train", {})
     for name, value in to_json(config).items():
-        if name not in STEERING and saved.get(name) != value:
-            raise ValueError(
-                f"train: {config.out} was begun with {name} {saved.get(name)}, not {value}; give it as it was"
-            )
+        # A setting that the run does not know came after it and has its default.
+        if name not in STEERING and saved.get(name, value) != value:
+            raise ValueError(f"train: {config.out} was begun with {name} {saved[name]}, not {value}; give it as it was")
 
 
 def training_split(data: Path) -> str:
