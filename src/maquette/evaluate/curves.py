@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = {"voxels": "#c4512d", "points": "#1f6f8b", "mesh": "#3f7d4e", "occupancy": "#b8860b", "atlas": "#7a5aa6"}
-SERIES = ("#1f6f8b", "#c4512d", "#3f7d4e", "#7a5aa6", "#b8860b", "#b03a6f", "#4a5fb5", "#5b7f1f", "#8a5a3c", "#2a8f86")
-"""Of runs beside each other."""
+SERIES = (
+    "#1f6f8b", "#c4512d", "#3f7d4e", "#7a5aa6", "#b8860b", "#b03a6f", "#4a5fb5", "#5b7f1f", "#8a5a3c", "#2a8f86",
+    "#d98200", "#111111", "#d46a9f", "#7fa8d9", "#9a9a2e", "#6b2d2d")  # fmt: skip
+"""Of runs beside each other; the seventeenth has the first one's again."""
 GREYS = {
     "ceiling": ("#b0b0b0", "-"),
     "oracle": ("#8a8a8a", (0, (1, 1.5))),

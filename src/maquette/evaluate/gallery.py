@@ -59,7 +59,7 @@ def write_evaluation_page(evaluation: Evaluation, answered: Sequence[Answered], 
     curves = out / "fscore.png"
     sections = [html.section("Scores", scores_table(evaluation), html.listing(remarks(evaluation)))]
     if curves.is_file():
-        drawn = html.picture(curves.read_bytes(), "F-score over threshold", kind="plot", mime="image/png")
+        drawn = html.plot(curves.read_bytes(), "F-score over threshold")
         sections.append(html.section("F-score", drawn))
     if len(evaluation.categories()) > 1:
         sections.append(html.section("Categories", categories_table(evaluation)))

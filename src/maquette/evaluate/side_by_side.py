@@ -25,7 +25,7 @@ def write_comparison_page(comparison: Comparison, out: Path) -> None:
         html.section("Scores", scores_table(comparison), html.paragraph(legend(comparison))),
         html.section(
             "F-score over the distance that counts as right",
-            html.picture(curves.read_bytes(), "F-score over threshold", kind="plot", mime="image/png"),
+            html.plot(curves.read_bytes(), "F-score over threshold"),
         )
         if curves.is_file()
         else "",
@@ -264,5 +264,5 @@ def _training_figure(name: str, losses: dict, validation: dict) -> str:
         axes.spines[side].set_visible(False)
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    picture = html.picture(file.getvalue(), f"losses of {name}", kind="plot", mime="image/png")
+    picture = html.plot(file.getvalue(), f"losses of {name}")
     return f"<figure>{picture}<figcaption>{html.escaped(name)}</figcaption></figure>"
