@@ -70,6 +70,7 @@ def test_the_page_holds_scores_beside_baselines_curves_classes_trainings_and_the
         assert f"<h2>{title}</h2>" in page, title
     for row in ("voxels", "points", "mesh", "mean shape", "oracle", "ceiling"):
         assert re.search(rf"<th>(<span[^>]*></span>)?{row}</th>", page), row
+    assert "maquette diagnose " in page and "maquette robustness " in page  # which have not been run
     assert "losses of trio" in page and "seed" in page and "Protocol cmu2025" in page
 
 

@@ -22,7 +22,7 @@ from maquette.evaluate.side_by_side import (
     scores_table,
     trainings,
 )
-from maquette.report.failures import diagnosis_part
+from maquette.report.failures import diagnosis_part, robustness_part
 from maquette.report.page import Part
 from maquette.version import __version__
 
@@ -69,6 +69,7 @@ def parts_below(comparison: Comparison) -> list[Part]:
     parts = [
         Part("failed", "Predictions that failed", _failures(comparison)),
         *(diagnosis_part(run, k, alone=len(comparison.runs) == 1) for k, run in enumerate(comparison.runs)),
+        *(robustness_part(run, k, alone=len(comparison.runs) == 1) for k, run in enumerate(comparison.runs)),
         Part("training", "Training", _trainings(comparison)),
         Part("protocol", f"Protocol {first.protocol.name}", said),
         Part("configuration", "Configuration", configuration),

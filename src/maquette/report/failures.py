@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from maquette.data.dataset import read_json
 from maquette.diagnose.diagnosis import FILE, read_diagnosis
 from maquette.diagnose.page import diagnosis_sections
 from maquette.diagnose.program import FOLDER
@@ -23,6 +24,24 @@ def diagnosis_part(run: Measured, number: int, *, alone: bool) -> Part:
         told += f" The evaluation has been made anew since; `{command('diagnose', run)}` brings this up to date."
     return Part(
         f"fails-{number}", title, html.paragraph(told), tuple(diagnosis_sections(read_diagnosis(folder), folder))
+    )
+
+
+def robustness_part(run: Measured, number: int, *, alone: bool) -> Part:
+    """What disturbed pictures do to the scores, or which command finds out."""
+    title = "Robustness" if alone else f"Robustness of {run.name}"
+    folder = run.folder / "robustness"
+    file, plot = folder / "robustness.json", folder / "robustness.png"
+    if not (file.is_file() and plot.is_file()):
+        told = f"What disturbed pictures do to the scores: `{command('robustness', run)}` finds out."
+        return Part(f"robustness-{number}", title, html.paragraph(told))
+    told = "Made by `maquette robustness`: scores of the same objects, their pictures disturbed step by step."
+    if is_older(file, run):
+        told += f" The evaluation has been made anew since; `{command('robustness', run)}` brings this up to date."
+    drawn = html.picture(plot.read_bytes(), "scores under disturbances", kind="plot", mime="image/png")
+    remarks = [str(line) for line in read_json(file).get("remarks", [])]
+    return Part(
+        f"robustness-{number}", title, html.paragraph(told) + f'<div class="wide">{drawn}</div>' + html.listing(remarks)
     )
 
 
