@@ -56,7 +56,7 @@ def run(tmp_path_factory, data) -> Path:
 
 @pytest.fixture(scope="module")
 def report_file(run) -> Path:
-    return write_report(ReportConfig((run,), heats=("grad-cam",)))
+    return write_report(ReportConfig((run,), heats=("hires-cam",)))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_cloud_keeps_its_normals_beside_its_points():
 def test_a_page_above_its_limit_leaves_objects_out_and_says_which(run, page, tmp_path, capsys):
     whole = len(page.encode())
     limit = (whole - 1000) / 1e6
-    out = write_report(ReportConfig((run,), out=tmp_path / "r.html", limit_mb=limit, heats=("grad-cam",)))
+    out = write_report(ReportConfig((run,), out=tmp_path / "r.html", limit_mb=limit, heats=("hires-cam",)))
     small = out.read_text("utf-8")
     assert len(small.encode()) <= whole - 1000
     shown = [one["name"] for one in element(small, "index")["objects"]]
@@ -300,7 +300,7 @@ def test_a_name_that_is_a_script_is_shown_and_not_run(desktop):
 def test_a_heat_map_lies_over_the_input_when_it_is_asked_for(desktop):
     choice = desktop.locator(".panel select").first
     before = desktop.locator(".panel img").first.get_attribute("src")
-    choice.select_option(label="Grad-CAM, voxels")
+    choice.select_option(label="HiResCAM, voxels")
     assert desktop.locator(".panel img").first.get_attribute("src") != before
     desktop.locator(".panel select").first.select_option(label="input")
     assert desktop.locator(".panel img").first.get_attribute("src") == before

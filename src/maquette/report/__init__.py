@@ -27,6 +27,7 @@ from maquette.report.page import Part, index_data, object_data, objects_part, wh
 from maquette.report.sources import read_measured, with_data
 
 MEGABYTE = 1_000_000
+HeatName = Literal["integrated-gradients", "hires-cam", "grad-cam", "smoothgrad"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ReportConfig:
     """Shown in 3D, at most: the best, the median and the worst of each representation, and others evenly spread."""
     limit: float = 0.05
     """Distance, in object diagonals, from which on the colour of an error is red."""
-    heats: tuple[Literal["grad-cam", "integrated-gradients", "smoothgrad"], ...] = ("integrated-gradients", "grad-cam")
+    heats: tuple[HeatName, ...] = ("integrated-gradients", "hires-cam")
     """Heat maps of each object; `--heats` alone for none. docs/interpretation.md tells what they say."""
     limit_mb: float = 15.0
     """Size of the page in millions of bytes; above it, objects are left out, and the page says so."""

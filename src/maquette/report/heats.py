@@ -13,7 +13,7 @@ from maquette.evaluate.pictures import webp
 from maquette.explain.gradcam import enlarged
 from maquette.explain.heat import overlaid
 from maquette.explain.maps import heat_map, refusal
-from maquette.explain.methods import TITLES, GradCam, IntegratedGradients, Method, SmoothGrad
+from maquette.explain.methods import TITLES, GradCam, HiResCam, IntegratedGradients, Method, SmoothGrad
 from maquette.explain.questions import ask
 from maquette.explain.targets import Whole
 from maquette.models import Run, SingleView
@@ -21,6 +21,7 @@ from maquette.models import Run, SingleView
 SIDE = 224
 """Pixels a side of a map in the page."""
 METHODS: dict[str, Method] = {
+    "hires-cam": HiResCam(),
     "grad-cam": GradCam(),
     "integrated-gradients": IntegratedGradients(16),
     "smoothgrad": SmoothGrad(16),
