@@ -205,6 +205,17 @@ def test_a_run_that_was_trained_further_is_refused(run, tmp_path):
         write_report(ReportConfig((other,)))
 
 
+@pytest.mark.slow
+def test_the_bundled_network_is_reported_by_one_command(data, tmp_path):
+    out = write_report(ReportConfig(data=data, out=tmp_path / "bundled.html"))
+    text = out.read_text("utf-8")
+    assert "<h1>bundled network: report</h1>" in text and "<h2>Where it fails</h2>" in text
+    assert re.search(r"<th>(<span[^>]*></span>)?mean shape</th>", text)
+    assert len(element(text, "index")["methods"]) == 4 and len(element(text, "index")["heats"]) == 2
+    # The evaluation beside it makes the page again.
+    assert (tmp_path / "bundled-evaluation" / "scores.json").is_file()
+
+
 def test_settings_that_make_no_sense_are_refused(run):
     with pytest.raises(ValueError, match="give RUN, or --data"):
         ReportConfig()
