@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from maquette.data.dataset import read_json
 from maquette.diagnose.diagnosis import FILE, read_diagnosis
 from maquette.diagnose.page import diagnosis_sections
 from maquette.diagnose.program import FOLDER
+from maquette.diagnose.robustness import FILE as ROBUSTNESS
+from maquette.diagnose.robustness import read_robustness
 from maquette.evaluate import html
 from maquette.evaluate.runs import Measured
 from maquette.models.runs import BUNDLED
@@ -31,7 +32,7 @@ def robustness_part(run: Measured, number: int, *, alone: bool) -> Part:
     """What disturbed pictures do to the scores, or which command finds out."""
     title = "Robustness" if alone else f"Robustness of {run.name}"
     folder = run.folder / "robustness"
-    file, plot = folder / "robustness.json", folder / "robustness.png"
+    file, plot = folder / ROBUSTNESS, folder / "robustness.png"
     if not (file.is_file() and plot.is_file()):
         told = f"What disturbed pictures do to the scores: `{command('robustness', run)}` finds out."
         return Part(f"robustness-{number}", title, html.paragraph(told))
@@ -39,7 +40,7 @@ def robustness_part(run: Measured, number: int, *, alone: bool) -> Part:
     if is_older(file, run):
         told += f" The evaluation has been made anew since; `{command('robustness', run)}` brings this up to date."
     drawn = html.picture(plot.read_bytes(), "scores under disturbances", kind="plot", mime="image/png")
-    remarks = [str(line) for line in read_json(file).get("remarks", [])]
+    remarks = list(read_robustness(folder).remarks)
     return Part(
         f"robustness-{number}", title, html.paragraph(told) + f'<div class="wide">{drawn}</div>' + html.listing(remarks)
     )
