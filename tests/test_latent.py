@@ -9,9 +9,10 @@ import torch
 
 from maquette.latent.drawn_map import uncrowded
 from maquette.latent.embedding import embed, principal_components, same_category
-from maquette.latent.walk import between, drawn, slerp, walk_camera
+from maquette.latent.walk import between, drawn, measured, slerp, walk_camera
 from maquette.models.features import Features
-from maquette.shapes import PointCloud
+from maquette.shapes import PointCloud, plane, transform
+from maquette.transforms import scale_translate
 
 
 def test_principal_components_are_the_axes_of_an_ellipse_with_their_shares_of_the_variance(generator):
@@ -97,3 +98,15 @@ def test_a_point_keeps_the_color_of_its_place_in_the_first_solid():
     start, end = drawn([first, PointCloud(first.points.flip(0))], "points", camera)
     is_red = [[bool(picture[y, x, 0] > 1.5 * picture[y, x, 1]) for x, y in places] for picture in (start, end)]
     assert is_red == [[False, True], [True, False]]
+
+
+def test_steps_of_a_way_are_the_distances_of_its_surfaces_however_they_are_sampled():
+    solids = [
+        transform(plane(1.0), scale_translate(1.0, torch.tensor([0.0, y, 0.0]))) for y in (0, 0.001, 0.002, 0.005)
+    ]
+    found = measured(solids)
+    # Far less than the points of a surface are apart; 3 of the 5 thousandths are the last of three steps.
+    assert found["steps"] == pytest.approx([0.001, 0.001, 0.003], abs=1e-6)
+    assert found["ends"] == pytest.approx(0.005, abs=1e-6) == found["path"]
+    assert found["largest_step"] == pytest.approx(3 / (5 / 3), rel=1e-3)
+    assert measured([PointCloud(torch.eye(3))] * 2)["path"] == 0

@@ -35,8 +35,8 @@ class MapConfig:
     """Data set whose pictures are encoded; the one of the training unless told."""
     split: Literal["train", "val", "test", "all"] = "test"
     method: Method = "pca"
-    """pca: two directions, whose distances mean something. tsne and umap keep neighbours together and no distances;
-    they need the extra `maquette[latent]`."""
+    """pca: the two directions in which codes vary most, each drawn by its own scale; map.csv has the numbers. tsne and
+    umap keep neighbours together and no distances; they need the extra `maquette[latent]`."""
     limit: int = 600
     """Objects, evenly spread over the split."""
     out: Path | None = None
