@@ -1,5 +1,6 @@
 """The viewer: where shapes stand, who is served, and what it refuses."""
 
+import json
 import math
 import os
 import signal
@@ -12,8 +13,10 @@ import pytest
 import torch
 
 from maquette.io import save
+from maquette.models import PointsConfig, SmallEncoder, build, save_model
+from maquette.models.points import PointsHead
 from maquette.shapes import Mesh, PointCloud, VertexColors, Voxels, cube
-from maquette.view import ViewConfig, check_port, served
+from maquette.view import ViewConfig, check_port, run_of, served
 from maquette.view.stage import is_empty, placed, visible
 
 
@@ -116,3 +119,14 @@ def test_the_viewer_is_reached_from_this_machine_alone_and_shows_each_file(tmp_p
             pass
     with pytest.raises(OSError):
         urllib.request.urlopen(address)
+
+
+def test_an_evaluation_leads_to_its_network_also_where_both_have_moved(tmp_path):
+    network = build(PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(64, 16)))
+    save_model(network, tmp_path / "moved", {})
+    evaluation = tmp_path / "moved" / "evaluation"
+    evaluation.mkdir()
+    (evaluation / "scores.json").write_text(json.dumps({"run": {"folder": str(tmp_path / "old")}}))
+    assert run_of(evaluation).folder == tmp_path / "moved"
+    with pytest.raises(FileNotFoundError, match="neither a run nor an evaluation"):
+        run_of(tmp_path)

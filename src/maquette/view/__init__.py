@@ -14,7 +14,7 @@ from typing import Literal
 import tyro
 
 from maquette.data.dataset import read_json
-from maquette.diagnose.evaluated import evaluation_of
+from maquette.diagnose.evaluated import network_of
 from maquette.io import load
 from maquette.models import Run, load_run
 from maquette.view.objects import add_objects, objects_of
@@ -123,7 +123,8 @@ def run_of(folder: Path | None) -> Run:
     if folder is None or (folder / "config.json").is_file():
         return load_run(folder)
     if (folder / "scores.json").is_file():
-        return load_run(Path(read_json(evaluation_of(folder, "view") / "scores.json")["run"]["folder"]))
+        named = Path(read_json(folder / "scores.json")["run"]["folder"])
+        return load_run(network_of(named, folder.parent))
     raise FileNotFoundError(f"{folder}: neither a run nor an evaluation; give files of shapes, or the folder of a run")
 
 
