@@ -74,7 +74,8 @@ def grad_cam_plus_plus(activation: Float[Tensor, "C h w"], grad: Float[Tensor, "
     """ReLU of the sum of channels, weighted by sum(alpha ReLU(gradient)) (Chattopadhay et al. 2018, eq. 10, 11 and 19).
 
     alpha = g^2 / (2 g^2 + sum(A) g^3), 0 where g is 0: second and third derivatives of exp(number asked for) in closed
-    form, since the network is piecewise linear. The factor exp(number asked for), common to a picture, is left out.
+    form, as if the network were piecewise linear. The factor exp(number asked for), common to a picture, is left out.
+    Meant for maps after a ReLU: where sum(A) is negative, as a transformer's may be, alpha has no bound and no sign.
     """
     total = activation.sum((-2, -1), keepdim=True)
     below = 2 * grad.square() + total * grad**3
