@@ -16,13 +16,14 @@ from maquette.camera import orbit
 from maquette.data.dataset import Pictures, Truth, write_index, write_object
 from maquette.data.entries import Entry
 from maquette.diagnose.diagnosis import BEYOND, read_diagnosis
-from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances
+from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances, training_of
 from maquette.diagnose.evaluated import open_evaluation
-from maquette.diagnose.program import DiagnoseConfig, diagnose_run
+from maquette.diagnose.program import DiagnoseConfig, diagnose_run, remove_old
 from maquette.diagnose.robustness import read_robustness
 from maquette.diagnose.sweeps import SWEEPS, disturbed_picture
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.runs import read_run
+from maquette.evaluate.scoring import training_object
 from maquette.io import write_picture
 from maquette.io.atomic import write_json
 from maquette.latent.map import MapConfig, map_codes
@@ -218,10 +219,36 @@ def test_an_evaluation_of_other_pictures_or_of_another_network_is_refused(evalua
     with pytest.raises(ValueError, match="have other views"):
         open_evaluation(copy, "diagnose")
     (copy / "scores.csv").write_text(table)
-    scores["run"]["parameters"] += 1
-    (copy / "scores.json").write_text(json.dumps(scores))
-    with pytest.raises(ValueError, match="evaluate again"):
-        open_evaluation(copy, "diagnose")
+    for name, message in (("parameters", "evaluate again"), ("step", "has None steps now and had 7 when")):
+        told = scores["run"] | {name: 7}
+        (copy / "scores.json").write_text(json.dumps(scores | {"run": told}))
+        with pytest.raises(ValueError, match=message):
+            open_evaluation(copy, "diagnose")
+
+
+def test_retrieval_answers_with_the_training_data_that_are_named_where_the_old_ones_are_gone(evaluation, tmp_path):
+    scores = json.loads((evaluation / "scores.json").read_text())
+    data, nowhere = Path(scores["training_data"]["path"]), str(tmp_path / "nowhere")
+    scores["training_data"] |= {"path": nowhere}
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    (tmp_path / "scores.csv").write_text((evaluation / "scores.csv").read_text())
+    opened = open_evaluation(tmp_path, "robustness")
+    answers, missing = training_of(opened, None, lambda name, total: lambda done: None)
+    assert answers is None and nowhere in missing[0]
+    answers, missing = training_of(opened, data, lambda name, total: lambda done: None)
+    assert answers is not None and answers.training is not None and not missing
+    named = [training_object(answers, index).name for index in range(len(answers.training.entries))]
+    assert named == ["box-0", "box-1", "box-2", "box-3"]
+
+
+def test_only_what_an_earlier_diagnosis_left_is_removed_from_its_folder(tmp_path):
+    others = ("photo.png", "pictures/holiday.webp", "pictures/2019-input.jpg", "errors/notes.txt")
+    ours = ("views.png", "pictures/000-input.webp", "pictures/1000-missed.webp", "errors/best/truth.ply")
+    for name in (*others, *ours):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_old(tmp_path)
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == set(others)
 
 
 def test_a_failure_is_in_no_breakdown_of_points_and_a_remark_says_so(evaluation):

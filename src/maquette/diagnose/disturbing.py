@@ -16,7 +16,6 @@ from torch import Tensor
 from maquette.console import bar
 from maquette.data.dataset import open_dataset
 from maquette.data.entries import Entry
-from maquette.data.pack import Pack
 from maquette.diagnose.diagnosis import Value
 from maquette.diagnose.evaluated import Evaluated, open_evaluation
 from maquette.diagnose.robustness import FILE, Point, Robustness, Swept, write_robustness
@@ -141,9 +140,9 @@ def sweep_disturbances(config: RobustnessConfig) -> Robustness:
             seen = looked(asked, sweep.kind, sweep.levels[level])
             network_scores(asked, seen, [(sweep.kind, level)], found, advance)
             looks[sweep.kind, level] = kept(seen)
-        training, missing = training_of(evaluated, config.train_data, phase)
-        if training is not None:
-            retrieval_scores(asked, training, looks, found, phase)
+        answers, missing = training_of(evaluated, config.train_data, phase)
+        if answers is not None:
+            retrieval_scores(asked, answers, looks, found, phase)
     robustness = put_together(asked, sweeps, found, missing)
     write_robustness(robustness, out)
     plot_curves(robustness, out / "robustness.png")
@@ -199,27 +198,28 @@ def network_scores(
         advance(len(given))
 
 
-def training_of(evaluated: Evaluated, told: Path | None, phase) -> tuple[Pack | None, list[str]]:
-    """The training objects, packed; or None and why there is no retrieval."""
+def training_of(evaluated: Evaluated, told: Path | None, phase) -> tuple[Answers | None, list[str]]:
+    """The training objects that retrieval answers with; or None and why there is no retrieval."""
     path = evaluated.measured.scores["training_data"]["path"]
     data = told if told is not None else None if path is None else Path(path)
     if evaluated.better_retrieval() is None and told is None:
         return None, ["no retrieval: the evaluation has none; evaluate with --train-data"]
     training, missing = open_training(data, evaluated.run.model.picture_size, phase)
-    return training, [f"no retrieval: {reason}" for reason in missing]
+    if training is None or data is None:
+        return None, [f"no retrieval: {reason}" for reason in missing]
+    return Answers({}, open_dataset(data), training), []
 
 
-def retrieval_scores(asked: Asked, training: Pack, looks: dict[tuple[str, int], Kept], found: Scores, phase) -> None:
+def retrieval_scores(asked: Asked, answers: Answers, looks: dict[tuple[str, int], Kept], found: Scores, phase) -> None:
     """What retrieval answers to all disturbed pictures, scored. Every training view is encoded once."""
-    evaluated = asked.evaluated
+    evaluated, training = asked.evaluated, answers.training
+    assert training is not None
     name = evaluated.better_retrieval() or "retrieval_encoder"
     distinct = {id(seen): seen for seen in looks.values()}
     codes, small = (torch.cat([getattr(seen, part) for seen in distinct.values()]) for part in ("codes", "thumbnails"))
     advance = phase("retrieval", len(training.views), "views")
     views = retrieve(evaluated.run.model, training, codes, small, advance).by_feature()[name]
     per_look = dict(zip(distinct, views.view(len(distinct), len(asked.entries)), strict=True))
-    data = evaluated.measured.scores["training_data"]["path"]
-    answers = Answers({}, open_dataset(Path(data)), training)
     known: dict[tuple[int, int], dict[str, float]] = {}
     advance = phase("scoring retrieval", len(distinct) * len(asked.entries), "answers")
     for which, seen in distinct.items():

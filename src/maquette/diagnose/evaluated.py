@@ -57,6 +57,11 @@ def open_evaluation(run: Path, command: str, data: Path | None = None) -> Evalua
             f"{command}: {folder} was measured with a network of {scores['run']['parameters']:,} parameters, "
             f"{loaded.folder} has {parameters:,}; evaluate again"
         )
+    step, then = loaded.settings.get("step"), scores["run"]["step"]
+    if step != then:
+        raise ValueError(
+            f"{command}: {loaded.folder} has {step} steps now and had {then} when {folder} was measured; evaluate again"
+        )
     return Evaluated(measured, loaded, dataset, entries_of(measured, dataset, command))
 
 

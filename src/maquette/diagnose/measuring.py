@@ -18,7 +18,7 @@ from maquette.diagnose.thickness import local_thickness
 from maquette.evaluate.scoring import NOTHING_SHOWN, Seen, generator_of, predict, truth_seen
 from maquette.metrics import failure_of, match
 from maquette.metrics.surfaces import drawn_from, surface_of
-from maquette.shapes import Mesh, PointCloud, Shape
+from maquette.shapes import Shape
 
 ASKED = 2048
 """True points of each object whose thickness is found."""
@@ -127,8 +127,3 @@ def measured_errors(
         found.append(errors_of(evaluated, one, tolerance))
         advance(1)
     return found
-
-
-def as_surface(shape: Shape, evaluated: Evaluated) -> Mesh | PointCloud:
-    """What the protocol takes for the surface of a prediction."""
-    return surface_of(evaluated.measured.protocol, shape)

@@ -20,6 +20,10 @@ from maquette.io.atomic import write_text
 
 SORTED = ("category", "parts_missed", "parts_wrong")
 """Breakdowns whose bins have no order of their own."""
+PLOTS = (
+    "category.png", "parts_missed.png", "parts_wrong.png", "thickness.png", "views.png", "nearness.png",
+)  # fmt: skip
+"""All that there may be."""
 CAPTIONS = {
     "input": "input",
     "truth": "truth",
@@ -31,8 +35,6 @@ CAPTIONS = {
 
 def write_diagnosis_page(diagnosis: Diagnosis, out: Path) -> None:
     """The plots as PNG and index.html in `out`."""
-    for old in out.glob("*.png"):
-        old.unlink()
     tolerance = diagnosis.facts.tolerance
     for one in diagnosis.breakdowns:
         if one.key not in ("azimuth", "elevation"):

@@ -38,7 +38,7 @@ from maquette.diagnose.measuring import (
     answered,
     measured_errors,
 )
-from maquette.diagnose.page import write_diagnosis_page
+from maquette.diagnose.page import CAPTIONS, PLOTS, write_diagnosis_page
 from maquette.evaluate.pictures import CLAY, STONE, camera_like, input_picture, portrait, webp
 from maquette.evaluate.scoring import Seen, generator_of, look, target_of
 from maquette.io.atomic import write_bytes
@@ -64,7 +64,7 @@ class DiagnoseConfig:
     data: Path | None = None
     """The data set of the evaluation, where it has moved."""
     out: Path | None = None
-    """Folder of the results; EVALUATION/diagnosis unless told. Existing files are replaced."""
+    """Folder of the results; EVALUATION/diagnosis unless told. An earlier diagnosis in it is replaced."""
     tolerance: float = 0.02
     """Distance, in object diagonals, from which on a point counts as wrong or missed; 0.05, the headline's, is
     reached by nearly all points of a good network."""
@@ -100,14 +100,22 @@ def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
         seen = look(run.model, evaluated.dataset, entries, phase("looking", len(entries)), frame=run.frame)
         found = measured_errors(evaluated, seen, config.tolerance, phase("errors", len(entries)))
         diagnosis = diagnosed(evaluated, seen, found, config.tolerance)
-        for old in ("pictures", "errors"):
-            shutil.rmtree(out / old, ignore_errors=True)
+        remove_old(out)
         shown = write_shown(evaluated, seen, diagnosis, config, out, phase)
     diagnosis = Diagnosis(diagnosis.facts, diagnosis.breakdowns, diagnosis.nearness, shown)
     write_diagnosis(diagnosis, out)
     write_diagnosis_page(diagnosis, out)
     print_diagnosis(diagnosis, out)
     return diagnosis
+
+
+def remove_old(out: Path) -> None:
+    """Pictures and plots that an earlier diagnosis has left in `out`, and nothing else that may be there."""
+    names = [f"pictures/[0-9]*-{what}.webp" for what in CAPTIONS] + list(PLOTS)
+    for file in [file for name in names for file in out.glob(name)]:
+        file.unlink()
+    for kind in ("best", "median", "worst"):
+        shutil.rmtree(out / "errors" / kind, ignore_errors=True)
 
 
 # ----------------------------------------------------------------------------------------------------- putting together
