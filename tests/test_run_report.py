@@ -18,7 +18,7 @@ from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.comparison import compared
 from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
-from maquette.report.objects import chosen_objects
+from maquette.report.objects import Truth, _answer, chosen_objects
 from maquette.report.solids import Frame, frame_of, solid_of, steps_of
 from maquette.report.sources import read_measured
 from maquette.shapes import Mesh, PointCloud
@@ -111,6 +111,24 @@ def test_an_object_of_the_page_is_the_truth_and_each_prediction_with_its_errors(
         v = header["vertices"]
         sizes.append(6 * v + 6 * header["faces"] + 3 * v * header["normals"] + v)
     assert len(raw) == sum(sizes)
+
+
+def test_what_is_wrong_and_what_is_missed_are_told_apart_in_any_units():
+    # The truth is the corners of a square of side 30; the prediction is a triangle at its left edge, and one far above.
+    square = torch.tensor([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [30, 30, 0]]) + 100
+    ours = torch.tensor([[0.0, 0, 0], [0, 30, 0], [-5, 15, 0], [0, 0, 40], [0, 1, 40], [0, 0, 41]]) + 100
+    cloud, frame = PointCloud(square), frame_of(square)
+    truth = Truth(cloud, frame, solid_of(cloud, frame))
+    diagonal = 30 * 2**0.5
+    answer = _answer(Mesh(ours, torch.tensor([[0, 1, 2], [3, 4, 5]])), truth, (0.0, 0.0), 50.0, 1.0)
+    assert answer.solid is not None
+    for at, error in zip(answer.solid.positions, answer.errors, strict=True):
+        away = (square - (at * frame.diagonal + frame.middle)).norm(dim=-1).min() / diagonal
+        assert error == pytest.approx(255 * float(away), abs=0.51)
+    for at, missed in zip(truth.solid.positions, answer.missed, strict=True):
+        # Two corners lie on the prediction's edge, two are a side away from it.
+        away = float(at[0] * frame.diagonal + frame.middle[0] - 100) / diagonal
+        assert missed == pytest.approx(255 * away, abs=0.51)
 
 
 def test_errors_are_distances_in_diagonals_of_the_true_box():
