@@ -194,12 +194,13 @@ def explain_pictures(config: ExplainConfig) -> None:
             try:
                 cut = source.cut()
                 explained = explain(run, cut, representation, config, methods, truth)
+                record = _write_one(folder / name, source.name, cut, explained, methods)
             except (OSError, ValueError, MemoryError) as error:
                 reason = reason_of(error, Path(source.name)).removeprefix("explain: ")
                 failures.append(Failure(source.name, reason))
                 complain(failures[-1].name, failures[-1].reason)
                 continue
-            records.append(_write_one(folder / name, source.name, cut, explained, methods))
+            records.append(record)
             print(f"{source.name} -> {config.out / name}  ({explained.asked.words}: {explained.value:.3g})", flush=True)
         if not records:
             raise ValueError(f"nothing was explained: {_failed(failures)}; {config.out} was not written")
@@ -287,7 +288,7 @@ def explain(
     viewpoint = (0.0, 0.0) if run.frame == "viewer" else (float(view.azimuth[0]), float(view.elevation[0]))
     maps = {name: heat_map(model, picture, method, asked.question, representation) for name, method in methods.items()}
     inside = picture[3] > 0.5
-    likenesses: dict[str, list[tuple[str, float, float]]] = {name: [] for name in methods}
+    likenesses: dict[str, list[tuple[str, float | None, float | None]]] = {name: [] for name in methods}
     randomised = cascade(model, representation, fine=config.sanity == "cascade", seed=config.seed)
     for stage, lost in () if config.sanity == "none" else randomised:
         for name, method in methods.items():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -110,7 +111,7 @@ class Cells:
         self.wide = self.WIDTH * self.columns
         self.tall = self.HEIGHT * math.ceil(count / self.columns) + self.HEAD
         self.figure = Figure(figsize=(self.wide, self.tall), dpi=140, facecolor="white")
-        words = textwrap.fill(head, int(12.5 * self.wide))
+        words = textwrap.fill(head, int(12.5 * self.wide)).replace("$", r"\$")
         self.figure.text(0.08 / self.wide, 1 - 0.13 / self.tall, words, fontsize=11, color=INK, va="top")
 
     def box(self, number: int, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
@@ -157,10 +158,11 @@ def _bars(axes, panels: Sequence[Panel]) -> None:
     for row, panel in enumerate(panels):
         assert panel.sanity is not None
         decoder, everything = panel.sanity.without_decoder, panel.sanity.correlation[-1]
-        color = ACCENT if decoder >= INSENSITIVE else "#1f6f8b"
+        color = ACCENT if decoder is not None and decoder >= INSENSITIVE else "#1f6f8b"
         for value, shift, alpha in ((decoder, -0.19, 1.0), (everything, 0.19, 0.4)):
-            axes.barh(row + shift, max(0.0, value), color=color, alpha=alpha, height=0.34)
-            axes.text(max(0.0, value) + 0.03, row + shift, f"{value:.2f}", va="center", fontsize=6.5, color=INK)
+            length, text = (0.0, "constant") if value is None else (max(0.0, value), f"{value:.2f}")
+            axes.barh(row + shift, length, color=color, alpha=alpha, height=0.34)
+            axes.text(length + 0.03, row + shift, text, va="center", fontsize=6.5, color=INK)
     axes.set(xlim=(0, 1.2), ylim=(len(panels) - 0.4, -0.6))
     axes.set_yticks(range(len(panels)), [panel.title for panel in panels], fontsize=8)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7.5, color=FAINT)
@@ -182,20 +184,24 @@ def write_cascade(panels: Sequence[Panel], path: Path) -> None:
 
     figure = Figure(figsize=(8.4, 4.2), dpi=140, facecolor="white")
     axes = figure.add_axes((0.07, 0.25, 0.69, 0.66))
-    known = [(panel.title, panel.sanity) for panel in panels if panel.sanity is not None]
-    top = 1.1
+    # A constant map has no correlation, and a gap in its line.
+    lines = [
+        (panel.title, np.array([1.0, *panel.sanity.correlation], dtype=float), panel.sanity.stages)
+        for panel in panels
+        if panel.sanity is not None
+    ]
+    stages, top = lines[0][2], 1.1
     # Names at the ends of the lines, pushed apart where lines meet.
-    for (title, sanity), color in sorted(
-        zip(known, SERIES, strict=False), key=lambda pair: -pair[0][1].correlation[-1]
+    for (title, values, _), color in sorted(
+        zip(lines, SERIES, strict=False), key=lambda pair: -np.nan_to_num(pair[0][1][-1])
     ):
-        axes.plot([1.0, *sanity.correlation], color=color, marker="o", markersize=3, linewidth=1.5)
-        end, top = len(sanity.stages), min(sanity.correlation[-1], top)
+        axes.plot(values, color=color, marker="o", markersize=3, linewidth=1.5)
+        end, last = len(stages), float(np.nan_to_num(values[-1]))
+        top = min(last, top)
         axes.annotate(
-            title, (end, sanity.correlation[-1]), (end + 0.15, top), color=color, fontsize=8.5, va="center",
-            annotation_clip=False,
-        )  # fmt: skip
+            title, (end, last), (end + 0.15, top), color=color, fontsize=8.5, va="center", annotation_clip=False
+        )
         top -= 0.1
-    stages = known[0][1].stages
     axes.set_xticks(range(len(stages) + 1), ["as trained", *stages], rotation=40, ha="right", fontsize=7.5)
     axes.set(xlim=(0, len(stages)), ylim=(-0.6, 1.04))
     axes.axhline(0, color="#bbbbbb", linewidth=0.8)

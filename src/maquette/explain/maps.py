@@ -28,6 +28,7 @@ from maquette.explain.methods import (
 from maquette.explain.questions import Question, answered, ask
 from maquette.explain.targets import Target
 from maquette.models import SingleView
+from maquette.models.encoders.dino import Dino
 
 
 def heat_maps(
@@ -102,6 +103,11 @@ def check_representation(model: SingleView, representation: str) -> None:
 
 def refusal(model: SingleView, method: Method) -> str | None:
     """Why a method has no meaning for a network that reads pictures; None where it has one."""
+    if isinstance(method, GradCamPlusPlus) and isinstance(model.encoder, Dino):
+        return (
+            "Grad-CAM++ is defined for maps after a ReLU; a transformer's tokens have both signs, for which its "
+            "weights have no bound; choose another method"
+        )
     if not isinstance(method, GuidedBackprop | GuidedGradCam):
         return None
     side = model.picture_size

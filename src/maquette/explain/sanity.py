@@ -26,13 +26,13 @@ class Sanity:
 
     stages: tuple[str, ...]
     """What was randomised beside all before it."""
-    correlation: tuple[float, ...]
-    """Spearman's rank correlation of absolute values, over the pixels of the object."""
-    similarity: tuple[float, ...]
-    """SSIM of absolute values, each map by its own maximum, its mean over the pixels of the object."""
+    correlation: tuple[float | None, ...]
+    """Spearman's rank correlation of absolute values, over the pixels of the object; None where a map is constant."""
+    similarity: tuple[float | None, ...]
+    """SSIM of absolute values, each map by its own maximum, its mean over the pixels of the object; None as above."""
 
     @property
-    def without_decoder(self) -> float:
+    def without_decoder(self) -> float | None:
         """The correlation once all of the decoder is randomised and the encoder is not: the answer is worthless then,
         and a map that stays shows what the encoder does with any picture."""
         last = max(number for number, stage in enumerate(self.stages) if stage.startswith("decoder"))
@@ -74,11 +74,13 @@ def cascade(
         yield name, lost
 
 
-def likeness(a: Float[Tensor, "S S"], b: Float[Tensor, "S S"], inside: Bool[Tensor, "S S"]) -> tuple[float, float]:
+def likeness(
+    a: Float[Tensor, "S S"], b: Float[Tensor, "S S"], inside: Bool[Tensor, "S S"]
+) -> tuple[float | None, float | None]:
     """(Spearman's rank correlation, SSIM) of the absolute values of two maps, over the pixels `inside`.
 
-    Beyond the object both maps are 0 by construction, which would make any two of them alike. A map that is the same
-    everywhere is like no other: 0.
+    Beyond the object both maps are 0 by construction, which would make any two of them alike. For a map that is the
+    same everywhere neither is defined (None): the ReLU of a class activation map may leave nothing of it.
     """
     from scipy.stats import rankdata
     from skimage.metrics import structural_similarity
@@ -87,7 +89,7 @@ def likeness(a: Float[Tensor, "S S"], b: Float[Tensor, "S S"], inside: Bool[Tens
     chosen = inside.cpu().numpy()
     ranks = [rankdata(values[chosen]) for values in (first, second)]
     if not all(np.ptp(rank) > 0 for rank in ranks):
-        return 0.0, 0.0
+        return None, None
     correlation = float(np.corrcoef(*ranks)[0, 1])
     full = structural_similarity(
         first / first.max(), second / second.max(), win_size=WINDOW, data_range=1.0, full=True
