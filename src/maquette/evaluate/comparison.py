@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from maquette.evaluate.curves import SERIES, Curve, grey_curve
+from maquette.evaluate.curves import COLORS, SERIES, Curve, grey_curve
 from maquette.evaluate.evaluation import label
 from maquette.evaluate.runs import Measured
 from maquette.evaluate.tables import best_of
@@ -59,6 +59,8 @@ def compared(measured: Sequence[Measured]) -> Comparison:
     for run in measured:
         for name in run.network:
             color = SERIES[len(methods) % len(SERIES)]
+            if len(measured) == 1:
+                color = COLORS.get(name, color)
             own = None if run is first and name == reference else theirs
             methods.append(_method(run, name, title(run, name), color, headline, own))
     retrieval = first.scores["retrieval"]

@@ -19,13 +19,11 @@ def diagnosis_part(run: Measured, number: int, *, alone: bool) -> Part:
     folder = run.folder / FOLDER
     if not (folder / FILE).is_file():
         told = f"By part, view, thickness and distance to the training set: `{command('diagnose', run)}` finds out."
-        return Part(f"fails-{number}", title, html.paragraph(told))
+        return Part(f"fails-{number}", title, said(told))
     told = "Made by `maquette diagnose` from the same pictures and scores."
     if is_older(folder / FILE, run):
         told += f" The evaluation has been made anew since; `{command('diagnose', run)}` brings this up to date."
-    return Part(
-        f"fails-{number}", title, html.paragraph(told), tuple(diagnosis_sections(read_diagnosis(folder), folder))
-    )
+    return Part(f"fails-{number}", title, said(told), tuple(diagnosis_sections(read_diagnosis(folder), folder)))
 
 
 def robustness_part(run: Measured, number: int, *, alone: bool) -> Part:
@@ -35,15 +33,19 @@ def robustness_part(run: Measured, number: int, *, alone: bool) -> Part:
     file, plot = folder / ROBUSTNESS, folder / "robustness.png"
     if not (file.is_file() and plot.is_file()):
         told = f"What disturbed pictures do to the scores: `{command('robustness', run)}` finds out."
-        return Part(f"robustness-{number}", title, html.paragraph(told))
+        return Part(f"robustness-{number}", title, said(told))
     told = "Made by `maquette robustness`: scores of the same objects, their pictures disturbed step by step."
     if is_older(file, run):
         told += f" The evaluation has been made anew since; `{command('robustness', run)}` brings this up to date."
     drawn = html.picture(plot.read_bytes(), "scores under disturbances", kind="plot", mime="image/png")
     remarks = list(read_robustness(folder).remarks)
-    return Part(
-        f"robustness-{number}", title, html.paragraph(told) + f'<div class="wide">{drawn}</div>' + html.listing(remarks)
-    )
+    return Part(f"robustness-{number}", title, said(told) + f'<div class="wide">{drawn}</div>' + html.listing(remarks))
+
+
+def said(text: str) -> str:
+    """A paragraph; what stands between backquotes is code."""
+    pieces = map(html.escaped, text.split("`"))
+    return f"<p>{''.join(f'<code>{piece}</code>' if k % 2 else piece for k, piece in enumerate(pieces))}</p>"
 
 
 def command(name: str, run: Measured) -> str:

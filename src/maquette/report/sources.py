@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maquette.data.dataset import Dataset, open_dataset, read_json
 from maquette.data.entries import Entry
-from maquette.diagnose.evaluated import entries_of
+from maquette.diagnose.evaluated import entries_of, network_of
 from maquette.evaluate.runs import Measured, read_run, short_names
 from maquette.models.runs import BUNDLED
 
@@ -30,7 +30,7 @@ def read_measured(folders: Sequence[Path], evaluation: str) -> list[Measured]:
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder; give a run with an evaluation, or an evaluation")
         if (folder / "scores.json").is_file():
-            found.append((_run_of(folder), folder))
+            found.append((run_measured(folder), folder))
         elif (folder / evaluation / "scores.json").is_file():
             found.append((folder, folder / evaluation))
         else:
@@ -46,16 +46,17 @@ def read_measured(folders: Sequence[Path], evaluation: str) -> list[Measured]:
     ]
 
 
-def _run_of(evaluation: Path) -> Path:
+def run_measured(evaluation: Path) -> Path:
     """The run that an evaluation is of; the network that comes with Maquette is that of this installation."""
-    said = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
-    if (said / "config.json").is_file():
-        return said
-    if said.parts[-3:-1] == BUNDLED.parts[-3:-1]:
+    named = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
+    found = network_of(named, evaluation.parent)
+    if found is None:
         return BUNDLED
-    if (evaluation.parent / "config.json").is_file():
-        return evaluation.parent
-    raise FileNotFoundError(f"{said}: the run that {evaluation} measured is not there; give the run's folder instead")
+    if not (found / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{named}: the run that {evaluation} measured is not there; give the run's folder instead"
+        )
+    return found
 
 
 def _command(folder: Path, found: Sequence[tuple[Path, Path]]) -> str:

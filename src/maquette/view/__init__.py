@@ -14,9 +14,9 @@ from typing import Literal
 import tyro
 
 from maquette.data.dataset import read_json
-from maquette.diagnose.evaluated import network_of
 from maquette.io import load
 from maquette.models import Run, load_run
+from maquette.report.sources import run_measured
 from maquette.view.objects import add_objects, objects_of
 from maquette.view.stage import Item, Stage, is_empty
 
@@ -77,8 +77,9 @@ def served(config: ViewConfig) -> Iterator[str]:
     check_viser()
     check_port(config.host, config.port)
     if not config.what or config.what[0].is_dir():
-        run = run_of(config.what[0] if config.what else None)
-        dataset, entries = objects_of(run, config.data, config.split)
+        folder = config.what[0] if config.what else None
+        run = run_of(folder)
+        dataset, entries = objects_of(run, data_of(folder, config.data), config.split)
         items = []
     else:
         run, dataset, entries = None, None, ()
@@ -123,9 +124,15 @@ def run_of(folder: Path | None) -> Run:
     if folder is None or (folder / "config.json").is_file():
         return load_run(folder)
     if (folder / "scores.json").is_file():
-        named = Path(read_json(folder / "scores.json")["run"]["folder"])
-        return load_run(network_of(named, folder.parent))
+        return load_run(run_measured(folder))
     raise FileNotFoundError(f"{folder}: neither a run nor an evaluation; give files of shapes, or the folder of a run")
+
+
+def data_of(folder: Path | None, told: Path | None) -> Path | None:
+    """The data set that was told, or that of an evaluation; None for that of the run's training."""
+    if told is not None or folder is None or not (folder / "scores.json").is_file():
+        return told
+    return Path(read_json(folder / "scores.json")["data"]["path"])
 
 
 def names_of(paths: tuple[Path, ...]) -> list[str]:
