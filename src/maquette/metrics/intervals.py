@@ -91,11 +91,19 @@ def rank_correlation(
 
 def _spearman(first: Float[np.ndarray, "R N"], second: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
     """Pearson's correlation of the ranks in each row."""
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(scores, axis=1) - (scores.shape[1] + 1) / 2 for scores in (first, second))
+    a, b = (_ranks(scores) - (scores.shape[1] + 1) / 2 for scores in (first, second))
     size = np.sqrt((a**2).sum(1) * (b**2).sum(1))
     return np.divide((a * b).sum(1), size, out=np.zeros(len(a)), where=size > 0)
+
+
+def _ranks(scores: Float[np.ndarray, "R N"]) -> Float[np.ndarray, "R N"]:
+    """From 1 for the lowest of each row; equal scores share the mean of theirs."""
+    levels, at = np.unique(scores, return_inverse=True)
+    at, rows = at.reshape(scores.shape), np.arange(len(scores))[:, None]
+    counts = np.bincount((rows * len(levels) + at).reshape(-1), minlength=len(scores) * len(levels))
+    counts = counts.reshape(len(scores), len(levels))
+    below = counts.cumsum(1) - counts
+    return (below + (counts + 1) / 2)[rows, at]
 
 
 def bootstrap(values: Shaped[np.ndarray, " N"], *, seed: int = 0, resamplings: int = RESAMPLINGS) -> Interval:
