@@ -138,6 +138,6 @@ def write_map_page(
         )
     legend = "".join(f"<li>{html.swatch(color, name or '(no category)').text}</li>" for name, color in colors.items())
     horizontal, vertical = axis_names(embedding)
-    about = html.paragraph(". ".join([horizontal, *([f"upwards: {vertical}"] if vertical else []), *remarks]) + ".")
+    about = html.paragraph("; ".join([horizontal, *([f"upwards: {vertical}"] if vertical else []), *remarks]) + ".")
     body = f'{STYLE}<div class="map">{"".join(dots)}</div><ul>{legend}</ul>'
     write_text(path, html.page(title, "point at a dot to see its picture", [html.section("Map", about, body)]))
