@@ -120,6 +120,7 @@ def opened(browser):
     def open_page(path: Path, width: int, height: int, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, offline=True, **options))
         page = contexts[-1].new_page()
+        page.set_default_timeout(120_000)  # milliseconds: a busy machine is slow, which is no failure
         page.add_init_script(COUNT_CONTEXTS)
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: complaints.append(message.text))
