@@ -258,7 +258,7 @@ def desktop(opened, report_file):
 
 def pixels(page, number: int) -> np.ndarray:
     """H x W x 3, of the panel of this number: 0 is the input, 1 the truth, then the predictions."""
-    page.wait_for_timeout(50)  # the next frame is drawn
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
     data = page.locator(".panel .view").nth(number).screenshot()
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
