@@ -140,6 +140,11 @@ def test_a_row_is_the_median_and_the_range_of_its_starts():
     assert (wild.ended, wild.reached, wild.quality, wild.best) == (2, 1, math.inf, 0.01)
 
 
+def test_the_median_of_two_starts_lies_between_them():
+    (row,) = rows_of(TRIALS[:3:2], score="chamfer", better="lower", threshold=0.35)
+    assert (row.runs, row.quality, row.steps) == (2, pytest.approx((0.1 + 0.3) / 2), 15)
+
+
 def test_the_best_learning_rate_of_an_optimiser_is_that_of_the_best_median():
     rows = rows_of(TRIALS, score="chamfer", better="lower", threshold=0.1)
     assert [(row.optimizer, row.lr) for row in best_rows(rows, "lower")] == [("sgd", 1.0), ("adam", 0.01)]
@@ -148,7 +153,7 @@ def test_the_best_learning_rate_of_an_optimiser_is_that_of_the_best_median():
 def test_the_table_tells_each_setting_and_what_diverged():
     table = markdown(rows_of(TRIALS, score="chamfer", better="lower", threshold=0.1), CHAMFER).splitlines()
     assert table[0].startswith("| target | optimiser | learning rate | chamfer |") and len(table) == 5
-    assert len({line.count("|") for line in table}) == 1
+    assert len({line.count("|") for line in table}) == 1 and "| steps to ≤ 0.1 |" in table[0]
     assert table[2] == "| ball | SGD, momentum | **1** | **0.2** | 0.1 – 0.3 | never |  | 2000.0 |"
     assert table[3] == "| ball | Adam | **0.01** | **0.03** | 0.02 – 0.04 | 10 | 20.0 | 2000.0 |"
     assert "diverged | 0.01 – diverged, 2 of 3 diverged | never" in table[4]
@@ -179,7 +184,8 @@ def test_intersection_over_union_is_better_when_higher(tmp_path, quick):
     ]
     judged = Judged("unseen_iou", "higher", 0.9)
     assert "best at 0.2: IoU of unseen views 0.97; 0.9 after 10 steps" in write_report(tmp_path, runs, judged)
-    assert "| **0.97** |" in (tmp_path / "table.md").read_text()
+    table = (tmp_path / "table.md").read_text()
+    assert "| **0.97** |" in table and "| steps to ≥ 0.9 |" in table
 
 
 def test_a_lost_run_counts_as_the_worst_on_either_side():

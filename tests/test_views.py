@@ -75,6 +75,18 @@ def test_focal_lengths_in_pixels_are_of_the_size_that_the_file_tells(tmp_path, v
     assert agree(load_views(tmp_path).cameras, views.cameras)
 
 
+def test_pictures_of_another_shape_than_the_file_tells_have_their_lens_stretched_along_each_axis(tmp_path):
+    """20 x 40 pixels of what was taken at 60 x 80: widths are halved, heights are a third."""
+    cameras = preset_cameras(Fibonacci(views=3), (20, 40))
+    seen = Views(silhouette(blob(), cameras), cameras, ("0", "1", "2"))
+    write_masks(tmp_path / "views", seen)
+    write_transforms(tmp_path, seen, fl_x=100.0, fl_y=90.0, cx=44.0, cy=33.0, w=80, h=60)
+    read = load_views(tmp_path).cameras
+    assert read.size == (20, 40)
+    assert read.focal.tolist() == [pytest.approx([50.0, 30.0])] * 3
+    assert read.center.tolist() == [pytest.approx([22.0, 11.0])] * 3
+
+
 def test_cameras_json_is_read_as_maquette_prepare_writes_it(tmp_path, views):
     write_masks(tmp_path / "views", views)
     cameras = {
@@ -171,6 +183,7 @@ def test_views_without_cameras_are_told_so(tmp_path, views):
         ({"transform_matrix": None}, "frame 2 .*no transform_matrix of 4 x 4 numbers"),
         ({"transform_matrix": [[1, 0], [0, 1]]}, "frame 2 .*not 4 x 4"),
         ({"transform_matrix": [[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]}, "does not hold a rotation"),
+        ({"transform_matrix": [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "does not hold a rotation"),
         ({"file_path": "nowhere"}, "nowhere: no such picture"),
         ({"file_path": 3}, "frame 2 has no `file_path`"),
         ({"k1": 0.1}, "lens distortion"),
@@ -228,6 +241,8 @@ def test_tutorial20_is_pytorch3ds_curve():
 
 def test_fibonacci_leaves_no_side_unseen_and_a_grid_is_as_told():
     directions = preset_cameras(Fibonacci(views=20), (8, 8)).position / 2.7
+    # From the top down, in rings of equal height of the sphere.
+    torch.testing.assert_close(directions[:, 1], torch.linspace(0.95, -0.95, 20), atol=1e-5, rtol=0)
     sides = torch.cat([torch.eye(3), -torch.eye(3)])
     assert float((sides @ directions.T).amax(1).min()) > math.cos(math.radians(36))
     ring = preset_cameras(Grid(around=4, elevations_deg=(0.0,), distance=2.0), (8, 8)).position
@@ -256,6 +271,24 @@ def test_the_visual_hull_spans_the_box_of_a_convex_shape(size):
     assert float((points.amax(0) - high).abs().max()) < 0.14
     inside = points @ unit[:3, :3].T + unit[:3, 3]
     assert float(inside.abs().max()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_hull_outlives_a_mask_that_lacks_a_half_of_the_object():
+    views = render_views(blob(), Fibonacci(views=24), SIZE)
+    whole = hull_points(views)
+    views.masks[5, :, : SIZE // 2] = False
+    assert bool(views.masks[5].any())
+    points = hull_points(views)
+    torch.testing.assert_close(points.amin(0), whole.amin(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(points.amax(0), whole.amax(0), atol=0.1, rtol=0)
+
+
+def test_an_object_aside_is_found_by_cameras_that_all_stand_on_one_side():
+    aside = torch.tensor([0.5, -0.3, 0.4])
+    ball = Mesh(0.3 * ico_sphere(2).vertices + aside, ico_sphere(2).faces)
+    views = render_views(ball, Grid(around=8, elevations_deg=(0.0, 40.0)), SIZE)[[0, 1, 2, 8, 9, 10]]
+    middle = hull_points(views).mean(0)
+    assert float((middle - aside).norm()) < 0.15
 
 
 def test_cameras_of_another_order_are_noticed(views):
