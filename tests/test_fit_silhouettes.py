@@ -371,6 +371,28 @@ def test_colours_come_back_from_the_views(choice):
         torch.testing.assert_close(mesh.appearance.colors, worn.colors, atol=0.06, rtol=0)
 
 
+def grey_views() -> tuple[Mesh, Views]:
+    grey = ellipsoid(2).with_appearance(VertexColors(torch.full((162, 3), 0.5)))
+    return grey, render_views(grey, Fibonacci(views=6), 48)
+
+
+def test_the_error_of_colours_is_the_root_of_the_mean_square_over_pixels_and_channels():
+    grey, views = grey_views()
+    assert views.rgb is not None
+    other = replace(views, rgb=views.rgb + torch.tensor([0.1, -0.2, 0.2]))
+    assert color_error(grey, other) == pytest.approx(math.sqrt((0.01 + 0.04 + 0.04) / 3), rel=1e-4)
+
+
+def test_colours_at_the_rims_of_masks_are_those_of_the_background_and_are_left_out():
+    grey, views = grey_views()
+    assert views.rgb is not None
+    outside = torch.nn.functional.max_pool2d((~views.masks)[:, None].float(), 3, 1, 1)[:, 0] > 0
+    red = replace(views, rgb=torch.where(outside[..., None], torch.tensor([1.0, 0, 0]), views.rgb))
+    appearance = colored(grey, red, ColoredVertices()).appearance
+    assert isinstance(appearance, VertexColors)
+    torch.testing.assert_close(appearance.colors, torch.full((162, 3), 0.5), atol=1e-3, rtol=0)
+
+
 def test_what_no_view_shows_takes_the_colours_beside_it():
     views = render_views(striped(), Grid(around=1, elevations_deg=(0.0, 20.0)), 48)
     mesh = colored(ellipsoid(2), views, ColoredVertices())
