@@ -277,6 +277,7 @@ def test_a_resumed_run_repeats_the_losses_of_one_that_was_never_stopped(data, tm
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_in", ["save_model", "save_state"])
 def test_a_run_killed_while_its_last_step_is_saved_is_finished_when_it_is_resumed(
     data, tmp_path, monkeypatch, killed_in
@@ -406,6 +407,7 @@ def test_statistics_that_never_change_are_not_taken_over_processes(data, tmp_pat
         TrainConfig(out=tmp_path / "run", data=data, model=frozen, sync_norm=True)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(data, tmp_path):
     train(config(data, tmp_path / "whole"))
     train(config(data, tmp_path / "early"))

@@ -69,6 +69,7 @@ function choice(options, value, label, changed) {
 let heat = "", judge = 0;
 
 function lay_out() {
+  if (!object) return;  // none is read yet
   const { name, category, scores } = index.objects[chosen], errors = stage && stage.state.errors, drawn = [];
   panels.querySelectorAll("figure").forEach(one => one.remove());
   const heats = object.heats.map((data, k) => [String(k), index.heats[k], data]).filter(([, , data]) => data);
@@ -97,7 +98,13 @@ function lay_out() {
 async function choose(number) {
   chosen = number;
   cards.forEach((card, k) => card.classList.toggle("chosen", k === number));
-  const [found, read] = await read_object(number);
+  let found, read;
+  try {
+    [found, read] = await read_object(number);
+  } catch (error) {
+    panels.append(element("div", "none", `this browser cannot unpack the solids (${error.message}); a current one can`));
+    return;
+  }
   if (chosen !== number) return;  // another one was chosen while this was read
   [object, solids] = [found, read];
   if (stage) look(object.azimuth, object.elevation);
@@ -188,7 +195,7 @@ if (stage) {
   by_id("error").addEventListener("click", () => color_by(true));
   for (const [name, azimuth, elevation] of [["front", 0, 0.2], ["side", Math.PI / 2, 0.2], ["back", Math.PI, 0.2], ["above", 0, 1.45]])
     by_id(name).addEventListener("click", () => { spin(false); look(azimuth, elevation); });
-  by_id("photo").addEventListener("click", () => { spin(false); look(object.azimuth, object.elevation); });
+  by_id("photo").addEventListener("click", () => { if (!object) return; spin(false); look(object.azimuth, object.elevation); });
   by_id("spin").addEventListener("click", () => spin(!spinning));
   turn_by_hand(panels, stage, () => { spin(false); told(); });
   new ResizeObserver(() => stage.ask()).observe(panels);

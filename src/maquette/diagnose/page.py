@@ -131,7 +131,10 @@ def _correlations(diagnosis: Diagnosis) -> str:
         html.TableRow(label(method), [html.Cell("not defined") if rho is None else _signed(rho)])
         for method, rho in zip(near.methods, near.correlations, strict=True)
     ]
-    return html.table(["", f"rank correlation of {near.score} with the distance"], rows)
+    table = html.table(["", f"rank correlation of {near.score} with the distance"], rows)
+    if "oracle" not in near.methods:
+        return table
+    return table + html.paragraph("The oracle's answer is the nearest training shape: its fall is no finding.")
 
 
 def _signed(rho: Estimate) -> html.Cell:

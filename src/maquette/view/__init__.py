@@ -98,6 +98,7 @@ def served(config: ViewConfig) -> Iterator[str]:
         else:
             add_objects(stage, run, dataset, entries)
         shown = "localhost" if config.host in ("0.0.0.0", "::") else config.host
+        shown = f"[{shown}]" if ":" in shown else shown  # an address of IPv6
         yield f"http://{shown}:{server.get_port()}"
     finally:
         stage.close()
