@@ -346,6 +346,13 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_
         train(config(data, tmp_path / "run"))
     with pytest.raises(ValueError, match="begun with batch 4, not 8"):
         train(config(data, tmp_path / "run", batch=8, resume=True))
+    # A run from before a setting was there has its default.
+    path = tmp_path / "run" / "config.json"
+    settings = json.loads(path.read_text())
+    del settings["train"]["ema"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"begun with ema .*, not 0.5"):
+        train(config(data, tmp_path / "run", ema=0.5, resume=True))
     with pytest.raises(FileNotFoundError, match="no run to resume"):
         train(config(data, tmp_path / "other", resume=True))
 

@@ -57,12 +57,18 @@ def open_evaluation(run: Path, command: str, data: Path | None = None) -> Evalua
             f"{command}: {folder} was measured with a network of {scores['run']['parameters']:,} parameters, "
             f"{loaded.folder} has {parameters:,}; evaluate again"
         )
-    step, then = loaded.settings.get("step"), scores["run"]["step"]
+    check_step(measured, loaded.settings.get("step"), command)
+    return Evaluated(measured, loaded, dataset, entries_of(measured, dataset, command))
+
+
+def check_step(measured: Measured, step: int | None, command: str) -> None:
+    """ValueError where the run has another number of steps than when it was measured: scores and answers differ."""
+    then = measured.scores["run"]["step"]
     if step != then:
         raise ValueError(
-            f"{command}: {loaded.folder} has {step} steps now and had {then} when {folder} was measured; evaluate again"
+            f"{command}: {measured.run} has {step} steps now and had {then} when it was measured; evaluate it again "
+            f"with `maquette evaluate {measured.run} {measured.command()}`"
         )
-    return Evaluated(measured, loaded, dataset, entries_of(measured, dataset, command))
 
 
 def network_of(named: Path, beside: Path) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maquette.data.dataset import Dataset, open_dataset, read_json
 from maquette.data.entries import Entry
-from maquette.diagnose.evaluated import entries_of, network_of
+from maquette.diagnose.evaluated import check_step, entries_of, network_of
 from maquette.evaluate.runs import Measured, read_run, short_names
 from maquette.models.runs import BUNDLED
 
@@ -78,10 +78,5 @@ def with_data(measured: Measured, data: Path | None) -> Source:
         )
     dataset = open_dataset(where)
     entries = {entry.id: entry for entry in entries_of(measured, dataset, "report")}
-    step, then = measured.settings.get("step"), measured.scores["run"]["step"]
-    if step != then:
-        raise ValueError(
-            f"report: {measured.run} has {step} steps now and had {then} when it was measured; evaluate it again with "
-            f"`maquette evaluate {measured.run} {measured.command()}`"
-        )
+    check_step(measured, measured.settings.get("step"), "report")
     return Source(measured, dataset, entries)

@@ -349,10 +349,11 @@ device change the losses that follow, which are then not those of a run that was
 def check_resumed(config: TrainConfig) -> None:
     """A resumed run must have been begun with the same settings, or its losses would not be those of one run."""
     saved = saved_settings(config.out / "config.json").get("train", {})
+    # A setting that the run does not know came after it: what it did is the default's doing.
+    begun = to_json(TrainConfig(data=config.data, out=config.out)) | saved
     for name, value in to_json(config).items():
-        # A setting that the run does not know came after it and has its default.
-        if name not in STEERING and saved.get(name, value) != value:
-            raise ValueError(f"train: {config.out} was begun with {name} {saved[name]}, not {value}; give it as it was")
+        if name not in STEERING and begun[name] != value:
+            raise ValueError(f"train: {config.out} was begun with {name} {begun[name]}, not {value}; give it as it was")
 
 
 def training_split(data: Path) -> str:
