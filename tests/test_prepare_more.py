@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import math
+import os
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,7 @@ from maquette.data.prepare.shell import shell_distance, visible_shell
 from maquette.data.prepare.styles import leaves_frame, styled_pictures
 from maquette.data.prepare.truth import mesh_surroundings, mesh_truth
 from maquette.data.prepare.views import Ranges
+from maquette.data.workers import Lost
 from maquette.shapes import Mesh, cube, ico_sphere
 from test_shapenet import BOXES, box_obj
 
@@ -215,6 +218,33 @@ def test_a_fault_in_starting_a_cluster_keeps_its_traceback(monkeypatch):
     stand_in_for_ray(monkeypatch, init)
     with pytest.raises(TypeError, match="unexpected argument"):
         next(run_on_cluster(abs, [1], address="local"))
+
+
+def work(job: str) -> str:
+    """One that is done, one that raises, one whose process dies, one that takes too long."""
+    if job == "raises":
+        raise TypeError("two\nlines")
+    if job == "dies":
+        os._exit(3)
+    if job == "hangs":
+        time.sleep(600)
+    return job.upper()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_a_job_that_fails_on_a_cluster_costs_that_job_only(monkeypatch):
+    """The processes of the cluster take seconds to start, longer than the limit, which does not count them."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*sys.path, str(Path(__file__).parents[1])]))
+    jobs = ["hangs", "one", "raises", "two", "dies", "three"]
+    found = dict(run_on_cluster(work, jobs, address="local", limit_s=1.0))
+    assert set(found) == set(jobs)
+    assert [found[job] for job in ("one", "two", "three")] == ["ONE", "TWO", "THREE"]
+    assert found["hangs"] == Lost("took longer than 1 s; it was stopped")
+    assert found["raises"] == Lost("TypeError: two lines")
+    died = found["dies"]
+    assert isinstance(died, Lost) and "died unexpectedly" in died.reason
 
 
 def stand_in_for_ray(monkeypatch, init) -> None:
