@@ -43,6 +43,17 @@ def test_a_gif_has_the_frames_and_the_exact_background(tmp_path):
     assert sum(times) == 600  # 9 frames at 15 a second, in steps of 10 ms
 
 
+def test_backgrounds_of_a_gif_are_exact_also_beside_colours_that_are_nearly_theirs(tmp_path):
+    # White paper with a grey panel of nine tenths; beside them all that is nearly white, each too rare to count.
+    put_in = np.full((1, 40, 50, 3), 255, np.uint8)
+    put_in[:, 4:] = [230, 240, 250]
+    put_in[:, 10:14] = 255 - np.indices((6, 6, 6)).reshape(3, 216).T[16:].reshape(4, 50, 3)
+    save_video(torch.from_numpy(put_in / 255), tmp_path / "a.gif")
+    found = (read_with_pillow(tmp_path / "a.gif")[0] * 255).round()
+    assert (found[:, :10] == put_in[:, :10]).all() and (found[:, 14:] == put_in[:, 14:]).all()
+    np.testing.assert_allclose(found, put_in, atol=4)
+
+
 def test_a_webp_has_the_frames_and_loops_forever(tmp_path):
     save_video(frames(), tmp_path / "a.webp", fps=15)
     pictures, _, loop = read_with_pillow(tmp_path / "a.webp")

@@ -37,6 +37,7 @@ from maquette.evaluate.scoring import (
 )
 from maquette.metrics import Estimate, Interval, Protocol, bootstrap, no_scores, paired, score
 from maquette.models.looks import Look
+from maquette.ops.devices import usable_device
 from maquette.version import __version__
 
 FOLDER = "robustness"
@@ -112,12 +113,13 @@ def kept(seen: Seen) -> Kept:
 
 def sweep_disturbances(config: RobustnessConfig) -> Robustness:
     """Look at every object under every level, score network and retrieval, write curves and what was seen."""
+    device = usable_device(config.device, "robustness")
     evaluated = open_evaluation(config.run, "robustness", config.data)
     model = evaluated.run.model
     if model.reads_codes:
         raise ValueError(f"robustness: {evaluated.run.folder} reads codes, not pictures; there is nothing to disturb")
     asked = asked_of(config, evaluated)
-    model.to(config.device)
+    model.to(device)
     sweeps = [sweep for sweep in SWEEPS if sweep.kind in config.kinds]
     out = evaluated.measured.folder / FOLDER if config.out is None else config.out
     found: Scores = {}

@@ -44,6 +44,7 @@ from maquette.evaluate.scoring import Seen, generator_of, look, target_of
 from maquette.io.atomic import write_bytes
 from maquette.metrics import MAQUETTE
 from maquette.metrics.surfaces import surface_of
+from maquette.ops.devices import usable_device
 from maquette.shapes import PointCloud
 from maquette.version import __version__
 
@@ -85,10 +86,11 @@ class DiagnoseConfig:
 
 def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
     """Measure point by point, put together, draw, write."""
+    device = usable_device(config.device, "diagnose")
     evaluated = open_evaluation(config.run, "diagnose", config.data)
     out = evaluated.measured.folder / FOLDER if config.out is None else config.out
     run, entries = evaluated.run, evaluated.entries
-    run.model.to(config.device)
+    run.model.to(device)
     with bar() as progress:
 
         def phase(name: str, total: int):

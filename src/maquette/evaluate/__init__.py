@@ -36,6 +36,7 @@ from maquette.evaluate.scoring import Answers, Times, fixed_view, look, score_ob
 from maquette.evaluate.tables import print_evaluation
 from maquette.metrics import PROTOCOLS, Protocol
 from maquette.models import Run, load_run
+from maquette.ops.devices import usable_device
 from maquette.train import training_split
 from maquette.version import __version__
 
@@ -99,8 +100,8 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
     protocol = PROTOCOLS[config.protocol]
     if config.points is not None:
         protocol = replace(protocol, points=config.points)
-    run = load_run(config.run)
-    model = run.model.to(config.device)
+    device, run = usable_device(config.device, "evaluate"), load_run(config.run)
+    model = run.model.to(device)
     data = data_of_training(run, config.data)
     if data is None:
         raise ValueError(f"evaluate: {run.folder} does not say what it was trained on; give --data")
@@ -159,7 +160,7 @@ def evaluate_run(config: EvaluateConfig) -> Evaluation:
         "training_data": {"path": None if training_data is None else str(training_data), "categories": categories}
         | ({} if training is None else facts_of_training(training)),
         "missing": missing,
-        "runtime": runtime(times, torch.device(config.device)),
+        "runtime": runtime(times, device),
         "seed": config.seed,
         "seconds": round(time.perf_counter() - began, 1),
     }

@@ -45,6 +45,7 @@ from maquette.explain.sources import Source, object_named, photographs, truth_of
 from maquette.explain.targets import Box, Loss, Part, Picked, Target, Whole, in_words
 from maquette.io import write_bytes, write_json, write_picture
 from maquette.models import Run, load_run
+from maquette.ops.devices import usable_device
 from maquette.ops.threads import one_thread
 from maquette.page import Failure
 from maquette.reconstruct import Representation, check_out, complain, find_pictures, folder_names, reason_of, replacing
@@ -176,13 +177,14 @@ def explain_pictures(config: ExplainConfig) -> None:
     """Maps of each picture into a folder that appears whole at the end; a ValueError says how many pictures failed."""
     pictures, failures = find_pictures(config.photos)
     check_out(config.out, pictures, RECORD, force=config.force)
+    device = usable_device(config.device, "explain")
     run = load_run(config.run)
     representation = chosen(run, config.representation)
     methods, refused = usable(run, config)
     sources, truth = sources_of(config, run, pictures)
     if isinstance(config.target, Part | Loss):
         check_truth(run.model, representation, config.target, truth)
-    run.model.to(config.device).requires_grad_(False)
+    run.model.to(device).requires_grad_(False)
     for name, reason in refused.items():
         print(f"{name} is left out: {reason}", flush=True)
     for failure in failures:

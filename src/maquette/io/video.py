@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from maquette.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 GIF_FASTEST = 50
 """Frames a second; browsers slow anything faster down to ten."""
@@ -17,9 +21,9 @@ GIF_FASTEST = 50
 def save_video(frames: Float[Tensor, "T H W 3"], path: str | Path, *, fps: int | float = 15) -> None:
     """Write sRGB frames in 0..1 as .gif, .webp (both loop forever) or .mp4 (H.264), whole or not at all.
 
-    A GIF has one palette of 256 colours for all frames, with the most frequent colour (the background) exact, and the
-    steps of 10 ms that the format knows are spread so that the whole length is right. MP4 needs even sizes: the last
-    row or column is repeated.
+    A GIF has one palette of 256 colours for all frames, in which backgrounds (what fills a hundredth of the frames) are
+    exact, and the steps of 10 ms that the format knows are spread so that the whole length is right. MP4 needs even
+    sizes: the last row or column is repeated.
     """
     path = Path(path)
     writer = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}.get(path.suffix.lower())
@@ -43,34 +47,54 @@ def frame_times(count: int, fps: int | float, step: int) -> list[int]:
 
 
 def _write_gif(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int | float) -> None:
-    from PIL import Image
-
-    palette = _palette(pixels)
-    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in pixels]
+    palette, exact = _palette(pixels)
+    pictures = [_indexed(frame, palette, exact) for frame in pixels]
     times = frame_times(len(pictures), fps, 10)
     pictures[0].save(
         path, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0, disposal=1, optimize=False
     )
 
 
-def _palette(pixels: UInt8[np.ndarray, "T H W 3"]):
-    """A picture that carries 256 colours: the most frequent one, exactly, and 255 by median cut over all frames."""
+def _palette(pixels: UInt8[np.ndarray, "T H W 3"]) -> tuple["Image", Int[np.ndarray, " K"]]:
+    """A picture that carries 256 colours, and which of them are exact: its first K, as ascending numbers 0xRRGGBB.
+
+    Exact are the most frequent colour and all that fill a hundredth of the frames; the others are by median cut.
+    """
     from PIL import Image
 
     flat = pixels.reshape(-1, 3)
     flat = flat[:: max(1, len(flat) // 2_000_000)]
-    keys = flat.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    keys = _numbers(flat)
     values, counts = np.unique(keys, return_counts=True)
-    common = int(values[counts.argmax()])
-    # The background must not pull the cut: what differs from it decides about the other colours.
-    rest = flat[keys != common]
-    colors = [common >> 16, (common >> 8) & 255, common & 255]
+    exact = values[counts >= min(0.01 * len(flat), counts.max())]
+    colors = np.stack([exact >> 16, (exact >> 8) & 255, exact & 255], -1).reshape(-1).tolist()
+    # Backgrounds must not pull the cut: what differs from them decides about the other colours.
+    rest = flat[~np.isin(keys, exact)]
     if len(rest):
-        cut = Image.fromarray(np.ascontiguousarray(rest[None])).quantize(255, method=Image.Quantize.MEDIANCUT)
-        colors += (cut.getpalette() or [])[: 3 * 255]
+        count = 256 - len(exact)
+        cut = Image.fromarray(np.ascontiguousarray(rest[None])).quantize(count, method=Image.Quantize.MEDIANCUT)
+        colors += (cut.getpalette() or [])[: 3 * count]
     palette = Image.new("P", (1, 1))
     palette.putpalette((colors + colors[:3] * 256)[:768])
-    return palette
+    return palette, exact
+
+
+def _indexed(frame: UInt8[np.ndarray, "H W 3"], palette: "Image", exact: Int[np.ndarray, " K"]) -> "Image":
+    """A frame in the palette's colours."""
+    from PIL import Image
+
+    near = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+    # Pillow gives 4 x 4 x 4 neighbouring colours one place in the palette: white would become the grey beside it.
+    numbers = _numbers(frame)
+    place = np.searchsorted(exact, numbers).clip(max=len(exact) - 1)
+    picture = Image.fromarray(np.where(exact[place] == numbers, place, np.asarray(near)).astype(np.uint8))
+    picture.putpalette(palette.getpalette() or [])
+    return picture
+
+
+def _numbers(colors: UInt8[np.ndarray, "*N 3"]) -> Int[np.ndarray, "*N"]:
+    """0xRRGGBB."""
+    return colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
 
 
 def _write_webp(pixels: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int | float) -> None:

@@ -20,6 +20,7 @@ from maquette.io.atomic import atomic_path, write_text
 from maquette.latent.drawn_map import plot_map, write_map_page
 from maquette.latent.embedding import NEIGHBOURS, Embedding, Method, embed, same_category
 from maquette.models import load_run
+from maquette.ops.devices import usable_device
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class MapConfig:
 
 def map_codes(config: MapConfig) -> Embedding:
     """Encode, embed, draw, write."""
-    run = load_run(config.run)
+    device, run = usable_device(config.device, "latent map"), load_run(config.run)
     data = data_of_training(run, config.data)
     if data is None:
         raise ValueError(f"latent map: {run.folder} does not say what it was trained on; give --data")
@@ -70,7 +71,7 @@ def map_codes(config: MapConfig) -> Embedding:
             "needs at least 3, choose another --split"
         )
     out = run.folder / "latent" if config.out is None else config.out
-    run.model.to(config.device)
+    run.model.to(device)
     with bar() as progress:
         task = progress.add_task("looking", total=len(entries), note="pictures")
         seen = look(run.model, dataset, entries, lambda done: progress.update(task, advance=done))

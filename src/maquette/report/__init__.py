@@ -21,6 +21,7 @@ from maquette.evaluate import EvaluateConfig, evaluate_run, html
 from maquette.evaluate.comparison import Comparison, compared
 from maquette.evaluate.runs import check_comparable
 from maquette.io.atomic import write_text
+from maquette.ops.devices import usable_device
 from maquette.report.facts import numbers_parts, parts_below, title_and_lead
 from maquette.report.objects import Collection, Showing, chosen_objects, collected
 from maquette.report.page import Part, index_data, object_data, objects_part, whole_page
@@ -76,6 +77,7 @@ class ReportConfig:
 
 def write_report(config: ReportConfig) -> Path:
     """Read the evaluations, make the shown objects once more, and write the page."""
+    device = usable_device(config.device, "report")
     folders = config.runs or (evaluate_bundled(config),)
     measured = read_measured(folders, config.evaluation)
     check_comparable(measured)
@@ -85,7 +87,7 @@ def write_report(config: ReportConfig) -> Path:
     ids = chosen_objects(comparison, config.objects)
     with bar() as progress:
         task = progress.add_task("looking", total=len(ids) * len(sources), note="objects")
-        showing = Showing(config.limit, config.heats, config.device)
+        showing = Showing(config.limit, config.heats, device)
         found = collected(comparison, sources, ids, showing, lambda done: progress.update(task, advance=done))
     page, left_out = fitted(comparison, found, config)
     write_text(out, page)

@@ -104,7 +104,7 @@ class Showing:
     """The error that has the last colour, in object units."""
     heats: tuple[str, ...]
     """Methods of heat maps."""
-    device: str
+    device: torch.device
 
 
 @dataclass(frozen=True)

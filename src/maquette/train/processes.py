@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from maquette.data.targets import Targets
 from maquette.models import SingleView, total_loss
+from maquette.ops.devices import usable_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -28,7 +29,9 @@ def processes(device: str, precision: Precision, accumulate: int) -> Iterator["A
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState, GradientState
 
-    chosen = checked_device(device)
+    chosen = usable_device(device, "train")
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)
     if precision == "fp16" and chosen.type != "cuda":
         raise ValueError(f"train: precision fp16 needs a CUDA device, not {device}; give bf16 or no")
     team = Accelerator(
@@ -53,17 +56,6 @@ def processes(device: str, precision: Precision, accumulate: int) -> Iterator["A
         # Accelerate keeps its settings for the whole program; the next training may have others.
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
-
-
-def checked_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"train: device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    return device
 
 
 class Learner(nn.Module):

@@ -25,6 +25,7 @@ from maquette.models.outside import encoded, save_features, training_features
 from maquette.models.points import PointsHead
 from maquette.models.runs import BUNDLED
 from maquette.models.voxels import VoxelsDecoder
+from maquette.ops.devices import usable_device
 from maquette.shapes import sample, to_mesh
 from maquette.train import TrainConfig, train
 
@@ -65,6 +66,7 @@ class Recipe:
 
 
 def make_weights(recipe: Recipe) -> None:
+    usable_device(recipe.device, "weights")
     studio, wild = (
         PrepareSynthetic(
             out=recipe.work / name, count=count, views=recipe.views, size=96, val=0.02, test=0.03, conditions=name
