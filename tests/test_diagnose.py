@@ -23,6 +23,7 @@ from maquette.diagnose.breakdowns import (
 )
 from maquette.diagnose.diagnosis import BEYOND, DISTANCE, Diagnosis, Facts, Shown, read_diagnosis, write_diagnosis
 from maquette.diagnose.errors import color_ramp, error_colors, errors_between, oklab, point_errors
+from maquette.diagnose.files import in_one_frame
 from maquette.diagnose.thickness import local_thickness
 from maquette.io import load, save
 from maquette.metrics import rank_correlation, ratio
@@ -108,17 +109,13 @@ def test_the_command_writes_colored_solids_and_the_numbers(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("frame", "expected"), [("no", 0.3), ("truth", 0.15), ("each", 0.0)])
-def test_the_frame_is_the_files_or_the_truths_or_each_ones_own(tmp_path, frame, expected, generator):
+def test_the_frame_is_the_files_or_the_truths_or_each_ones_own(frame, expected, generator):
     cloud = sample(cube(1.0), 50, generator=generator).points
-    corners = cube(2 / 3**0.5).vertices  # a box with the diagonal 2
-    cloud = torch.cat([corners, cloud])
-    save(PointCloud(cloud), tmp_path / "true.ply")
-    save(PointCloud(cloud + torch.tensor([0.3, 0, 0])), tmp_path / "ours.ply")
-    words = [str(tmp_path / "ours.ply"), str(tmp_path / "true.ply"), "--out", str(tmp_path / "out")]
-    assert cli.main(["errors", *words, "--frames", "1", "--size", "64", "--normalise", frame]) == 0
-    numbers = json.loads((tmp_path / "out" / "errors.json").read_text())
+    cloud = torch.cat([cube(2 / 3**0.5).vertices, cloud])  # the corners of a box with the diagonal 2
+    ours, truth = in_one_frame(PointCloud(cloud + torch.tensor([0.3, 0, 0])), PointCloud(cloud), frame)
+    assert isinstance(ours, PointCloud) and isinstance(truth, PointCloud)
     # The corner that was moved away from the cloud has nothing nearer than its old place.
-    assert numbers["prediction_to_truth"]["max"] == pytest.approx(expected, abs=1e-6)
+    assert float(point_errors(ours.points, truth.points)[0].max()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_shape_without_a_surface_is_refused_in_one_line(tmp_path, capsys):

@@ -207,18 +207,6 @@ def test_without_an_evaluation_the_error_says_what_makes_one(evaluation, tmp_pat
         assert "no such folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["diagnose x", "robustness x", "latent map --out x", "report x", "evaluate --out x",
-                                     "explain x.png --out x"])  # fmt: skip
-def test_a_device_that_is_not_there_is_one_line_that_says_what_is(command, capsys):
-    # torch knows no banana, and no machine so many GPUs; data on "meta" cannot be read.
-    for device in ("banana", "cuda:99", "meta"):
-        assert cli.main([*command.split(), "--device", device]) == 2
-        told = capsys.readouterr().err
-        name = command.partition(" x")[0].partition(" --")[0]
-        assert told.startswith(f"maquette: {name}: device '{device}' cannot be used: ") and told.count("\n") == 1
-        assert "this machine has cpu" in told
-
-
 def test_an_evaluation_of_other_pictures_or_of_another_network_is_refused(evaluation, tmp_path):
     copy = tmp_path / "evaluation"
     copy.mkdir()

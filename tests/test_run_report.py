@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maquette import report
+from maquette import cli, report
 from maquette.diagnose.errors import point_errors
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.comparison import compared
@@ -264,6 +264,18 @@ def test_settings_that_make_no_sense_are_refused(run):
         ReportConfig((run,), out=Path("page.pdf"))
     with pytest.raises(ValueError, match="given twice"):
         write_report(ReportConfig((run, run), out=Path("r.html")))
+
+
+@pytest.mark.parametrize("command", ["diagnose x", "robustness x", "latent map --out x", "report x", "evaluate --out x",
+                                     "explain x.png --out x"])  # fmt: skip
+def test_a_device_that_is_not_there_is_one_line_that_says_what_is(command, capsys):
+    # torch knows no banana, and no machine so many GPUs; data on "meta" cannot be read.
+    for device in ("banana", "cuda:99", "meta"):
+        assert cli.main([*command.split(), "--device", device]) == 2
+        told = capsys.readouterr().err
+        name = command.partition(" x")[0].partition(" --")[0]
+        assert told.startswith(f"maquette: {name}: device '{device}' cannot be used: ") and told.count("\n") == 1
+        assert "this machine has cpu" in told
 
 
 # -------------------------------------------------------------------------------------------------------- in a browser

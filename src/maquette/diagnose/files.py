@@ -14,6 +14,8 @@ from maquette.metrics import failure_of
 from maquette.shapes import Shape, bounds, learning_from_world, to_mesh, transform
 from maquette.shapes.voxels import Voxels
 
+Normalise = Literal["no", "truth", "each"]
+
 
 @dataclass(frozen=True)
 class ErrorsConfig:
@@ -30,7 +32,7 @@ class ErrorsConfig:
     out: Path
     """Folder for prediction.ply, truth.ply, both as .glb, the turntable, histogram.png and errors.json. Existing files
     are replaced."""
-    normalise: Literal["no", "truth", "each"] = "no"
+    normalise: Normalise = "no"
     """no: the files' own frames and units. truth: the truth's box is centred, its diagonal 1, and the prediction goes
     along. each: every shape by its own box."""
     limit: float | None = None
@@ -58,10 +60,7 @@ class ErrorsConfig:
 def write_file_errors(config: ErrorsConfig) -> Errors:
     """Load both, bring them to one frame, measure and write."""
     prediction, truth = (_surface(path) for path in (config.prediction, config.truth))
-    if config.normalise != "no":
-        to_truth = learning_from_world(truth)
-        own = learning_from_world(prediction) if config.normalise == "each" else to_truth
-        prediction, truth = transform(prediction, own), transform(truth, to_truth)
+    prediction, truth = in_one_frame(prediction, truth, config.normalise)
     low, high = bounds(truth).unbind(-2)
     diagonal = float((high - low).norm())
     limit = 0.05 * diagonal if config.limit is None else config.limit
@@ -81,6 +80,15 @@ def write_file_errors(config: ErrorsConfig) -> Errors:
     print(f"the truth's box has a diagonal of {diagonal:.4g}; {unit}")
     print(f"{config.out}: {'  '.join(written)}")
     return errors
+
+
+def in_one_frame(prediction: Shape, truth: Shape, normalise: Normalise) -> tuple[Shape, Shape]:
+    """Both as they are, or taken to the frame of the truth's box, or each to that of its own."""
+    if normalise == "no":
+        return prediction, truth
+    to_truth = learning_from_world(truth)
+    own = learning_from_world(prediction) if normalise == "each" else to_truth
+    return transform(prediction, own), transform(truth, to_truth)
 
 
 def _surface(path: Path) -> Shape:
