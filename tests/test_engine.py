@@ -57,22 +57,28 @@ def alone(data, tmp_path_factory) -> list[float]:
     return losses(out)
 
 
-def together(data: Path, out: Path, processes: int, changes: str = "") -> list[subprocess.CompletedProcess]:
-    """A training of several processes, started as `torchrun` starts them."""
+TRAINS = """
+import sys; from pathlib import Path; from tests.test_engine import config; from maquette.train import train
+train(config(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = (
-        "import sys; from pathlib import Path; from tests.test_engine import config; from maquette.train import train\n"
-        f"train(config(Path(sys.argv[1]), Path(sys.argv[2]){changes}))"
-    )
+        return free.getsockname()[1]
+
+
+def together(data: Path, out: Path, processes: int) -> list[subprocess.CompletedProcess]:
+    """A training of several processes, started as `torchrun` starts them."""
+    port = free_port()
     team = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     started = []
     for rank in range(processes):
         told = {name: str(value) for name, value in (team | {"RANK": rank, "LOCAL_RANK": rank}).items()}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", code, str(data), str(out)], cwd=ROOT, text=True,
+                [sys.executable, "-c", TRAINS, str(data), str(out)], cwd=ROOT, text=True,
                 env=os.environ | told | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
@@ -229,3 +235,21 @@ def test_torchrun_starts_and_resumes_a_training_from_the_command_line(data, tmp_
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
     assert len(losses(tmp_path / "run")) == 5
+
+
+@pytest.mark.slow
+def test_two_nodes_go_through_the_losses_of_one_process(data, tmp_path, alone):
+    """Two machines on one: each is started by the same line, and they find each other."""
+    program = tmp_path / "program.py"
+    program.write_text(TRAINS)
+    node = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "two"),
+        *(str(program), str(data), str(tmp_path / "run")),
+    ]
+    settings = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    nodes = [subprocess.Popen(node, env=settings, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for started in nodes:
+        _, error = started.communicate(timeout=300)
+        assert started.returncode == 0, error
+    assert losses(tmp_path / "run") == pytest.approx(alone, rel=ROUNDING)

@@ -3,6 +3,8 @@
 J is the type of a job, R what the task returns for it. The machines need Maquette and the files that jobs name.
 """
 
+import contextlib
+import importlib
 import importlib.util
 import inspect
 import math
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from maquette.data.workers import Lost
+from maquette.data.workers import PRELOAD, Lost
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -85,7 +87,10 @@ def run_on_cluster(
 
 
 def _run(task: Callable[[J], R], job: J) -> Iterator[R | None]:
-    """First None, when the process has started and knows the task, which takes seconds; then the result."""
+    """First None, when the process has started and imported what is slow to import; then the result."""
+    for name in PRELOAD:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     # Ray tells OpenMP how many cores a job has; libigl asks for its own variable and would take them all.
     os.environ["IGL_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
     yield None
