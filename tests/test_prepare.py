@@ -20,6 +20,7 @@ from maquette.data.dataset import open_dataset
 from maquette.data.prepare import PrepareMeshes, PrepareSynthetic, Report, prepare_meshes, prepare_synthetic
 from maquette.data.prepare.manifest import front_rotation, read_manifest
 from maquette.data.prepare.meshes import model_files, object_ids
+from maquette.data.prepare.synthetic import shared_out
 from maquette.data.prepare.truth import mesh_truth, outer_points, without_cavities
 from maquette.data.prepare.views import Ranges, pictures, random_lights, random_pictures
 from maquette.data.workers import Lost, run_jobs
@@ -323,6 +324,14 @@ def made(folder) -> tuple[Report, str]:
     with contextlib.redirect_stderr(said):
         report = prepare_meshes(meshes(folder, folder.parent / "out", manifest=folder / "manifest.csv"))
     return report, said.getvalue()
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.05, 0.05), (0.05, 0.1), (0.1, 0.2), (0.5, 0.25), (0.25, 0.0), (0.0, 1.0)])
+def test_every_split_gets_its_share_whatever_the_count(val, test):
+    splits = shared_out(1000, val, test)
+    for name, share in (("val", val), ("test", test), ("train", 1 - val - test)):
+        assert abs(splits.count(name) - 1000 * share) <= 1, name
+    assert shared_out(317, val, test) == splits[:317]
 
 
 def test_every_file_of_a_folder_is_accounted_for(made):

@@ -100,9 +100,8 @@ def _making(config: PrepareSynthetic) -> Making:
 def prepare_synthetic(config: PrepareSynthetic) -> Report:
     """Make what is missing of the data set in `config.out`."""
     jobs = []
-    for n in range(config.count):
+    for n, split in enumerate(shared_out(config.count, config.val, config.test)):
         category = _category(config.seed, n)
-        split = _split(n, config.val, config.test)
         jobs.append(_Job(f"{category}-{n:06d}", config.seed * NUMBERS_PER_SEED + n, category, split))
     identity = _making(config).identity() | {"val": config.val, "test": config.test, "conditions": config.conditions}
     plan = Plan(config.out, "synthetic", "objects", identity, jobs)
@@ -110,12 +109,22 @@ def prepare_synthetic(config: PrepareSynthetic) -> Report:
     return prepare(plan, partial(_build, config), how)
 
 
-def _split(n: int, val: float, test: float) -> str:
-    """Spreads each share evenly over the numbers, so that it does not depend on the count."""
-    for name, share, phase in (("test", test, 0.0), ("val", val, 0.5)):
-        if math.floor((n + 1) * share + phase) > math.floor(n * share + phase):
-            return name
-    return "train"
+def shared_out(count: int, val: float, test: float) -> list[str]:
+    """Spreads each share evenly over the numbers, so that it does not depend on the count.
+
+    Where both fall on one number the test takes it, and validation the next one that is free.
+    """
+    splits, owed = [], 0
+    for n in range(count):
+        owed += math.floor((n + 1) * val + 0.5) - math.floor(n * val + 0.5)
+        if math.floor((n + 1) * test) > math.floor(n * test):
+            splits.append("test")
+        elif owed:
+            splits.append("val")
+            owed -= 1
+        else:
+            splits.append("train")
+    return splits
 
 
 def _category(seed: int, n: int) -> str:
