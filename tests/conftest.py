@@ -1,5 +1,6 @@
 """What every test gets: types checked at each call, one thread, no network, a device, a seeded generator."""
 
+import gc
 import os
 import re
 import shutil
@@ -37,6 +38,16 @@ def check_types() -> None:
 
 check_types()
 torch.set_num_threads(1)
+
+
+def pytest_runtest_setup() -> None:
+    """Collections look at what a test makes, not at the million objects of modules, which takes a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from forked import ended, forked
 from maquette.models import MeshConfig, SmallEncoder, load_run
 from maquette.models.mesh import MeshHead
 from maquette.train import TrainConfig, train
@@ -69,30 +70,20 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def together(data: Path, out: Path, processes: int) -> list[subprocess.CompletedProcess]:
-    """A training of several processes, started as `torchrun` starts them."""
+def together(data: Path, out: Path, processes: int, said: Path) -> list[int | None]:
+    """The exit codes of a training's processes, started as `torchrun` starts them; what they say is in `said`."""
     port = free_port()
     team = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     started = []
     for rank in range(processes):
         told = {name: str(value) for name, value in (team | {"RANK": rank, "LOCAL_RANK": rank}).items()}
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", TRAINS, str(data), str(out)], cwd=ROOT, text=True,
-                env=os.environ | told | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"},
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )
-        )  # fmt: skip
-    ended = []
-    for process in started:
-        _, error = process.communicate(timeout=240)
-        ended.append(subprocess.CompletedProcess(process.args, process.returncode, "", error))
-    return ended
+        started.append(forked(train, config(data, out), said=said, environment=told))
+    return [ended(process, 240) for process in started]
 
 
 def test_two_processes_go_through_the_losses_of_one(data, tmp_path, alone):
-    for ended in together(data, tmp_path / "run", 2):
-        assert ended.returncode == 0, ended.stderr
+    said = tmp_path / "said.txt"
+    assert together(data, tmp_path / "run", 2, said) == [0, 0], said.read_text()
     assert losses(tmp_path / "run") == pytest.approx(alone, rel=ROUNDING)
     assert load_run(tmp_path / "run").settings["step"] == 6
 
@@ -129,7 +120,7 @@ def test_a_batch_that_does_not_divide_says_by_what(data, tmp_path):
 
 
 def test_gradients_are_clipped_and_their_norm_is_told_before(data, tmp_path, alone):
-    train(config(data, tmp_path / "run", clip=1e-12))
+    train(config(data, tmp_path / "run", steps=3, clip=1e-12))
     norms = [line["gradient"] for line in lines(tmp_path / "run")]
     assert all(norm > 1e-3 for norm in norms)
     # Adam divides by the size of gradients, but for its epsilon of 1e-8, which these are far below.
@@ -160,7 +151,7 @@ def test_the_average_of_a_constant_is_the_constant_and_lags_behind_a_ramp():
 
 
 def test_what_is_saved_is_the_average_and_the_state_holds_both(data, tmp_path):
-    train(config(data, tmp_path / "run", ema=0.99))
+    train(config(data, tmp_path / "run", steps=3, ema=0.99))
     state = load_file(tmp_path / "run" / "state.safetensors")
     saved = load_file(tmp_path / "run" / "model.safetensors")
     assert any(not torch.equal(saved[name], state[f"tensor.model.{name}"]) for name in saved)
@@ -169,9 +160,9 @@ def test_what_is_saved_is_the_average_and_the_state_holds_both(data, tmp_path):
 
 
 def test_bfloat16_trains_and_saves_single_precision(data, tmp_path, alone):
-    train(config(data, tmp_path / "run", precision="bf16"))
-    # Eight bits of a mantissa: 0.4 % of each number in the encoder; in later steps the weights differ, too.
-    first = losses(tmp_path / "run")[0]
+    train(config(data, tmp_path / "run", steps=1, precision="bf16"))
+    # Eight bits of a mantissa: 0.4 % of each number in the encoder.
+    (first,) = losses(tmp_path / "run")
     assert first == pytest.approx(alone[0], rel=0.02) and first != alone[0]
     assert torch.bfloat16 not in {value.dtype for value in load_file(tmp_path / "run" / "model.safetensors").values()}
 
@@ -181,16 +172,17 @@ def test_half_precision_needs_a_gpu(data, tmp_path):
         train(config(data, tmp_path / "run", precision="fp16"))
 
 
-def test_a_loss_that_is_not_finite_leaves_its_batch_to_look_at(data, tmp_path):
+def test_a_loss_that_is_not_finite_is_named_and_leaves_its_batch_to_look_at(data, tmp_path):
     out = tmp_path / "run"
-    with pytest.raises(FloatingPointError, match=r"step \d+ \(.*failed-batch.safetensors") as caught:
+    told = r"not finite in step \d+ \(.*mesh .*failed-batch.safetensors"
+    with pytest.raises(FloatingPointError, match=told) as caught:
         train(config(data, out, lr=1e30, steps=300))
     told = json.loads((out / "failed-batch.json").read_text())
     assert f"step {told['step']} " in str(caught.value)
     tensors = load_file(out / "failed-batch.safetensors")
     assert tensors["pictures"].shape == (4, 4, 32, 32)
     assert len(tensors["points"]) == len(told["objects"]) == 4
-    assert all(ended in {path.name for path in (data / "objects").iterdir()} for ended in told["objects"])
+    assert all(id in {path.name for path in (data / "objects").iterdir()} for id in told["objects"])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,8 @@
 """The loop of a fit, the folder it leaves, and the commands that fit points and voxels."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,26 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from forked import ended, forked, send
 from maquette import cli, transforms
 from maquette.fitting import descent, fit, generator_at, unit_from_target
+from maquette.fitting import record as saving
 from maquette.fitting.measure import measure, table
 from maquette.fitting.points import FitPoints, fit_points
 from maquette.fitting.record import Record, film_steps
 from maquette.fitting.voxels import FitVoxels, fit_voxels, full_cells
 from maquette.io import load, save
 from maquette.shapes import Mesh, PointCloud, Voxels, bounds, ico_sphere, tetrahedron, transform
-
-ROOT = Path(__file__).parents[1]
-SLOW_FIT = """
-import signal, sys
-from pathlib import Path
-from maquette.fitting import record
-from tests.test_fitting import noisy_fit
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
-record.SAVE_EVERY = 0.05
-noisy_fit(Path(sys.argv[1]), seconds=0.02)
-"""
 
 
 def noisy_fit(out: Path, *, resume: bool = False, seconds: float = 0.0) -> None:
@@ -129,11 +116,9 @@ def test_the_film_shows_the_first_and_the_last_step_and_more_early():
 # The folder
 
 
-def wait_for(condition, process: subprocess.Popen) -> None:
-    begun = time.monotonic()
-    while not condition():
-        assert process.poll() is None and time.monotonic() - begun < 120
-        time.sleep(0.01)
+def slow_fit(out: Path) -> None:
+    saving.SAVE_EVERY = 0.05
+    noisy_fit(out, seconds=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -153,15 +138,16 @@ def undisturbed(tmp_path_factory) -> Path:
 )
 def test_a_fit_that_was_stopped_resumes_with_the_losses_it_would_have_had(ending, undisturbed, tmp_path):
     out = tmp_path / "fit"
-    paths = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    command = [sys.executable, "-c", SLOW_FIT, str(out)]
-    with subprocess.Popen(command, env=paths, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: (out / "state.safetensors").is_file(), process)
-        process.send_signal(ending)
-        said = process.communicate()[1].decode()
-    assert process.returncode != 0
+    said = tmp_path / "said.txt"
+    process = forked(slow_fit, out, said=said)
+    begun = time.monotonic()
+    while not (out / "state.safetensors").is_file():
+        assert process.is_alive() and time.monotonic() - begun < 120
+        time.sleep(0.01)
+    send(process, ending)
+    assert ended(process) not in (0, None)
     if ending == signal.SIGINT:
-        assert "go on with --resume" in said
+        assert "go on with --resume" in said.read_text()
     assert not (out / "results.json").exists()
     noisy_fit(out, resume=True)
     assert lines_of(out) == lines_of(undisturbed)

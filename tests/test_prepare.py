@@ -5,9 +5,8 @@ import io
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from forked import ended, forked, send
 from maquette.camera import orbit
 from maquette.data.dataset import open_dataset
 from maquette.data.prepare import PrepareMeshes, PrepareSynthetic, Report, prepare_meshes, prepare_synthetic
@@ -249,26 +249,26 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, change, message):
         synthetic(tmp_path, **change)
 
 
-def killed(command: list[str], out: Path, when: int) -> None:
-    """Run a command and kill -9 it when `when` objects are there, or a moment after it has begun the next one."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
+def prepare(out: Path, count: int) -> None:
+    ForkServer.ensure_running = lambda self: None  # it runs, as a child of the process that this one is a copy of
+    prepare_synthetic(synthetic(out, count))
+
+
+def killed(out: Path, count: int, when: int) -> None:
+    """Prepare, and kill -9 it when `when` objects are there, or a moment after it has begun the next one."""
+    process = forked(prepare, out, count)
+    while process.is_alive():
         names = os.listdir(out / "objects") if (out / "objects").is_dir() else []
         if sum(not name.startswith(".") for name in names) >= when:
             break
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def command(out: Path, count: int) -> list[str]:
-    words = f"prepare synthetic --out {out} --count {count} --views 2 --size 33 --points 64 --workers 1"
-    return [sys.executable, "-m", "maquette.cli", *words.split()]
+    send(process, signal.SIGKILL)
+    ended(process)
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(three, tmp_path):
     out = tmp_path / "killed"
-    killed(command(out, 3), out, 1)
+    killed(out, 3, 1)
     for entry in open_dataset(out).entries:  # whatever is there is whole
         open_dataset(out).truth(entry)
     prepare_synthetic(synthetic(out))
@@ -280,7 +280,7 @@ def test_twenty_kills_leave_no_half_object(tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "killed"
     prepare_synthetic(synthetic(whole, 40))
     for kill in range(20):
-        killed(command(out, 40), out, 2 * kill + 1)
+        killed(out, 40, 2 * kill + 1)
         for entry in open_dataset(out).entries:
             open_dataset(out).truth(entry)
             open_dataset(out).view(entry, 1)

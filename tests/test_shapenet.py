@@ -91,6 +91,12 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def few_looks(monkeypatch) -> None:
+    """What is outer is looked at from fewer sides than usual, where it is not what is asked."""
+    monkeypatch.setattr("maquette.data.prepare.truth.DIRECTIONS", 8)
+
+
 def test_a_split_file_decides_which_views_an_object_has_and_in_which_order(tree):
     data = open_dataset(tree)
     (entry,) = data.entries
@@ -254,7 +260,7 @@ def test_a_json_of_another_kind_is_no_split_file(tree, content):
         open_dataset(tree)
 
 
-def test_codes_are_the_rows_of_the_views_in_the_order_of_the_split(tree):
+def test_codes_are_the_rows_of_the_views_in_the_order_of_the_split(tree, few_looks):
     data = open_dataset(tree)
     assert isinstance(data, HasCodes)
     assert data.codes(data.entries[0])[:, 0].tolist() == [2 * 512, 0, 512]
@@ -264,7 +270,7 @@ def test_codes_are_the_rows_of_the_views_in_the_order_of_the_split(tree):
     assert pack(tree, "test", 32, workers=1).codes is None
 
 
-def test_codes_that_do_not_fit_the_pictures_are_an_error(tree):
+def test_codes_that_do_not_fit_the_pictures_are_an_error(tree, few_looks):
     feats = tree / "r2n2" / "ShapeNetRendering" / SYNSET / MODEL / "rendering" / "feats.npy"
     np.save(feats, np.zeros((2, 512), np.float32))
     with pytest.raises(OSError, match=r"feats.npy: has shape \(2, 512\)"):
@@ -274,7 +280,7 @@ def test_codes_that_do_not_fit_the_pictures_are_an_error(tree):
         pack(tree, "test", 32, codes=True, workers=1)
 
 
-def test_three_classes_are_read_and_what_they_lack_is_counted_by_split(tree):
+def test_three_classes_are_read_and_what_they_lack_is_counted_by_split(tree, few_looks):
     obj = (tree / "shapenet" / SYNSET / MODEL / "model.obj").read_text()
     for synset in ("02958343", "02691156"):
         for place in ("shapenet", "r2n2/ShapeNetRendering", "r2n2/ShapeNetVoxels"):
@@ -300,9 +306,7 @@ def test_three_classes_are_read_and_what_they_lack_is_counted_by_split(tree):
             assert len(pack(tree, "train", 32, workers=1, allow_missing=True).entries) == 2
 
 
-def test_a_network_that_reads_codes_is_pictured_and_measured(tree, monkeypatch):
-    # What is outer is looked at from fewer sides than usual: it is not what is asked here.
-    monkeypatch.setattr("maquette.data.prepare.truth.DIRECTIONS", 8)
+def test_a_network_that_reads_codes_is_pictured_and_measured(tree, few_looks):
     views = json.loads((tree / "split_03001627.json").read_text())["test"][SYNSET][MODEL]
     (tree / "split_03001627.json").unlink()
     for kind in ("shapenet", "r2n2/ShapeNetRendering", "r2n2/ShapeNetVoxels"):
