@@ -21,7 +21,16 @@ from maquette.diagnose.breakdowns import (
     thickness_bins,
     thickness_names,
 )
-from maquette.diagnose.diagnosis import BEYOND, DISTANCE, Diagnosis, Facts, Shown, read_diagnosis, write_diagnosis
+from maquette.diagnose.diagnosis import (
+    BEYOND,
+    DISTANCE,
+    Diagnosis,
+    Facts,
+    Origin,
+    Shown,
+    read_diagnosis,
+    write_diagnosis,
+)
 from maquette.diagnose.errors import color_ramp, error_colors, errors_between, oklab, point_errors
 from maquette.diagnose.files import in_one_frame
 from maquette.diagnose.thickness import local_thickness
@@ -212,8 +221,8 @@ def test_a_diagnosis_is_read_back_as_it_was_written(tmp_path):
     objects = [scored(f"{k}", 45 * k, 5 * k, 90.0 - k, distance=0.1 * k) for k in range(8)]
     by_azimuth = objects_breakdown(objects, azimuth_bins(objects), "azimuth", "t", "F@0.05", ["points"], 0)
     assert by_azimuth is not None
-    facts = Facts("runs/a", "runs/a/evaluation", "data", "d", "test", 8, "maquette", "F@0.05", True, ("points",), 0.02,
-                  0, ("a remark",), "0.1.0")  # fmt: skip
+    origin = Origin("a", "runs/a", "runs/a/evaluation", "data", "8 test objects of d", "maquette", "0.1.0")
+    facts = Facts(origin, "F@0.05", True, ("points",), 0.02, 0, ("a remark",))
     near = nearness(objects, "chamfer_plain", "F@0.05", ["points"], 0)
     diagnosis = Diagnosis(facts, (by_azimuth,), near, (Shown("", "best", "0", 90.0, "", ()),))
     write_diagnosis(diagnosis, tmp_path)

@@ -33,7 +33,7 @@ from maquette.explain.attribution import gradient, guided_gradient, integrated_g
 from maquette.explain.gradcam import enlarged, grad_cam, grad_cam_plus_plus, hires_cam
 from maquette.explain.heat import scale_of
 from maquette.explain.maps import heat_map
-from maquette.explain.questions import answered, ask
+from maquette.explain.questions import ask, value_of
 from maquette.explain.sanity import cascade, likeness
 from maquette.explain.sources import truth_of_file
 from maquette.io import read_picture, save, write_picture
@@ -138,7 +138,7 @@ def test_integrated_gradients_add_up_to_what_the_picture_changes(bundled, repres
     heat = heat_map(bundled, given, IntegratedGradients(steps=48), question, representation)
     with torch.no_grad():
         features = bundled.encode(torch.stack([given, torch.zeros_like(given)]))
-        full, empty = answered(question, bundled, representation, features).tolist()
+        full, empty = value_of(question, bundled, representation, features).tolist()
     # The network has kinks on the way, so the quadrature is not exact.
     assert abs(float(heat.sum()) - (full - empty)) < 0.02 * float(heat.abs().sum())
     assert abs(full - empty) > 0.05 * float(heat.abs().sum())

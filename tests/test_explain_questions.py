@@ -6,7 +6,7 @@ from torch import Tensor
 
 from maquette.explain import Box, GradCam, Loss, Part, Picked, Saliency, Whole, heat_maps
 from maquette.explain.maps import heat_map
-from maquette.explain.questions import Question, answered, ask
+from maquette.explain.questions import Question, ask, value_of
 from maquette.models import PointsConfig, PrecomputedCodes, SingleView, build, total_loss
 from maquette.models.points import PointsHead
 from maquette.shapes import cell_centers
@@ -15,7 +15,7 @@ from test_explain import CORNER, network, picture, truth
 
 def value(model: SingleView, question: Question, given: Tensor) -> float:
     with torch.no_grad():
-        return float(answered(question, model, model.representations[0], model.encode(given[None]))[0])
+        return float(value_of(question, model, model.representations[0], model.encode(given[None]))[0])
 
 
 def test_a_region_of_a_grid_is_its_full_cells_and_asks_their_mean_log_odds():

@@ -17,11 +17,11 @@ from maquette.data.dataset import Pictures, Truth, write_index, write_object
 from maquette.data.entries import Entry
 from maquette.diagnose.diagnosis import BEYOND, read_diagnosis
 from maquette.diagnose.disturbing import RobustnessConfig, sweep_disturbances, training_of
-from maquette.diagnose.evaluated import open_evaluation
-from maquette.diagnose.program import DiagnoseConfig, diagnose_run, remove_old
+from maquette.diagnose.program import DiagnoseConfig, diagnose_run
 from maquette.diagnose.robustness import read_robustness
 from maquette.diagnose.sweeps import SWEEPS, disturbed_picture
 from maquette.evaluate import EvaluateConfig, evaluate_run
+from maquette.evaluate.opened import open_evaluation
 from maquette.evaluate.runs import read_run
 from maquette.evaluate.scoring import training_object
 from maquette.io import write_picture
@@ -150,7 +150,7 @@ def test_a_diagnosis_lies_in_the_evaluation_and_counts_every_object(diagnosis, e
     folder = evaluation / "diagnosis"
     assert read_diagnosis(folder) == diagnosis
     category = diagnosis.breakdown("category")
-    assert sum(one.objects for one in category.bins) == diagnosis.facts.objects == 4
+    assert sum(one.objects for one in category.bins) == 4
     assert sum(one.objects for one in diagnosis.breakdown("azimuth").bins) == 4
     page = (folder / "index.html").read_text()
     assert "data:image/png" in page and "Best, median, worst" in page
@@ -202,7 +202,7 @@ def test_without_an_evaluation_the_error_says_what_makes_one(evaluation, tmp_pat
         (bare / name).write_bytes((evaluation.parent / name).read_bytes())
     for command in ("diagnose", "robustness"):
         assert cli.main([command, str(bare)]) == 2
-        assert f"`maquette evaluate {bare} --data DATA`" in capsys.readouterr().err
+        assert f"make it with `maquette evaluate {bare}`" in capsys.readouterr().err
         assert cli.main([command, str(tmp_path / "nothing")]) == 2
         assert "no such folder" in capsys.readouterr().err
 
@@ -241,24 +241,33 @@ def test_retrieval_answers_with_the_training_data_that_are_named_where_the_old_o
     assert named == ["box-0", "box-1", "box-2", "box-3"]
 
 
-def test_only_what_an_earlier_diagnosis_left_is_removed_from_its_folder(tmp_path):
-    others = ("photo.png", "pictures/holiday.webp", "pictures/2019-input.jpg", "errors/notes.txt")
-    ours = ("views.png", "pictures/000-input.webp", "pictures/1000-missed.webp", "errors/best/truth.ply")
-    for name in (*others, *ours):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    remove_old(tmp_path)
-    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == set(others)
+def test_a_diagnosis_is_replaced_as_a_whole_or_not_at_all_and_nothing_else_with_it(diagnosis, evaluation, monkeypatch):
+    folder = evaluation / "diagnosis"
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    (folder / "pictures" / "holiday.webp").touch()
+    with pytest.raises(FileExistsError, match=r"holiday\.webp: is not of an earlier diagnosis"):
+        diagnose_run(DiagnoseConfig(evaluation))
+    (folder / "pictures" / "holiday.webp").unlink()
+
+    def full(diagnosis, out):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("maquette.diagnose.program.write_shown", lambda *given: ())
+    monkeypatch.setattr("maquette.diagnose.program.write_diagnosis_page", full)
+    with pytest.raises(OSError, match=r"diagnosis: cannot be written: the disk is full"):
+        diagnose_run(DiagnoseConfig(evaluation))
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == before
+    assert [file.name for file in evaluation.iterdir() if file.name.startswith(".tmp-")] == []
 
 
 def test_a_failure_is_in_no_breakdown_of_points_and_a_remark_says_so(evaluation):
-    from maquette.diagnose.measuring import answered, errors_of
+    from maquette.diagnose.measuring import errors_of, replies
     from maquette.evaluate.scoring import look
 
     opened = open_evaluation(evaluation, "test")
     seen = look(opened.run.model, opened.dataset, opened.entries, lambda done: None)
     blank = replace(seen, shown=(False, *seen.shown[1:]))
-    (one,) = answered(opened, blank, [0])
+    (one,) = replies(opened, blank, [0])
     found = errors_of(opened, one, 0.02)
     assert found.failures == {"points": "the picture shows no object"} and not found.tallies
 

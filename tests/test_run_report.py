@@ -18,11 +18,11 @@ from maquette import cli, report
 from maquette.diagnose.errors import point_errors
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.comparison import compared
+from maquette.evaluate.opened import read_evaluations
 from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
 from maquette.report.objects import Collection, Truth, _answer, chosen_objects, collected
 from maquette.report.solids import Frame, frame_of, solid_of, steps_of
-from maquette.report.sources import read_measured
 from maquette.shapes import Mesh, PointCloud
 from test_evaluate import FLAT, MULTI, TALL, write_boxes
 
@@ -76,7 +76,7 @@ def made_once(monkeypatch, written):
     found = written[1]
     first = {one.id: one for one in found.exhibits}
     monkeypatch.setattr(
-        report, "collected", lambda _, sources, ids, *given: replace(found, exhibits=tuple(first[id] for id in ids))
+        report, "collected", lambda _, evaluations, ids, *given: replace(found, exhibits=tuple(first[id] for id in ids))
     )
 
 
@@ -201,7 +201,7 @@ def test_a_page_above_its_limit_leaves_objects_out_and_says_which(run, page, mad
 
 
 def test_the_worst_the_best_and_the_median_come_first_when_not_all_are_shown(run):
-    comparison = compared(read_measured((run,), "evaluation"))
+    comparison = compared(read_evaluations([run], "report"))
     (measured,), first = comparison.runs, comparison.methods[0]
     scores = measured.values(first.name, "F@0.05")
     ranked = sorted(scores, key=lambda id: (scores[id], id))

@@ -12,11 +12,12 @@ import urllib.request
 import pytest
 import torch
 
+from maquette.evaluate.opened import run_measured
 from maquette.io import save
 from maquette.models import PointsConfig, SmallEncoder, build, save_model
 from maquette.models.points import PointsHead
 from maquette.shapes import Mesh, PointCloud, VertexColors, Voxels, cube
-from maquette.view import ViewConfig, check_port, run_of, served
+from maquette.view import ViewConfig, check_port, served
 from maquette.view.stage import is_empty, placed, visible
 
 
@@ -127,6 +128,6 @@ def test_an_evaluation_leads_to_its_network_also_where_both_have_moved(tmp_path)
     evaluation = tmp_path / "moved" / "evaluation"
     evaluation.mkdir()
     (evaluation / "scores.json").write_text(json.dumps({"run": {"folder": str(tmp_path / "old")}}))
-    assert run_of(evaluation).folder == tmp_path / "moved"
-    with pytest.raises(FileNotFoundError, match="neither a run nor an evaluation"):
-        run_of(tmp_path)
+    assert run_measured(evaluation) == tmp_path / "moved"
+    with pytest.raises(FileNotFoundError, match="neither a run nor an evaluation"), served(ViewConfig((tmp_path,))):
+        pass

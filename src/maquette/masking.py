@@ -8,8 +8,9 @@ from pathlib import Path
 import tyro
 
 from maquette.io import read_picture, write_picture
+from maquette.io.folder import reason_of
 from maquette.masks import Auto, Mask, Provider, cut_out, foreground
-from maquette.reconstruct import complain, find_pictures, folder_names, reason_of
+from maquette.reconstruct import complain, find_pictures, folder_names
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,15 @@
 The way: picture -> mask -> square crop -> network -> shape and viewpoint -> camera -> colours.
 """
 
-import errno
 import glob
 import math
-import secrets
-import shutil
 import sys
 import time
-from collections.abc import Iterator
+import typing
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -32,10 +28,11 @@ from maquette.data.augment import Frame
 from maquette.data.crop import Crop, crop_to_mask
 from maquette.fitting.outline import Outlined, fit_outline
 from maquette.io import read_picture, save, save_video, write_json, write_picture
+from maquette.io.folder import check_out, reason_of, replacing
 from maquette.masks import GUESSES, Mask, cut_out, foreground
 from maquette.models.outside import Novelty, TrainingFeatures, distance_to_training, load_features
 from maquette.models.runs import Run, load_run
-from maquette.models.solids import fine_surface, solid_surface
+from maquette.models.solids import fine_surface, preferred, solid_surface
 from maquette.ops.threads import one_thread
 from maquette.page import Card, Failure, solid_of, write_page
 from maquette.rendering import Ambient, Directional, Headlight, Look, render, turntable
@@ -43,8 +40,6 @@ from maquette.shapes import Mesh, PointCloud, Shape, Voxels
 from maquette.texturing import subdivided, textured, textured_points
 
 Representation = Literal["mesh", "points", "voxels", "atlas", "occupancy"]
-REPRESENTATION: Representation = "voxels"
-"""What is predicted unless told, by networks that have no field of occupancy."""
 CROP = 512
 """Pixels a side of the crop from which colours are read."""
 VERTICES = 12_000
@@ -121,7 +116,7 @@ def reconstruct(
 
 
 def chosen(run: Run, representation: Representation | None) -> Representation:
-    """The representation asked for; unless told a field, or `REPRESENTATION`, or the first that the run has."""
+    """The representation asked for; unless told the first of `PREFERRED`."""
     if run.model.reads_codes:
         raise ValueError(
             f"reconstruct: the run {run.folder} reads codes that another network made of pictures (encoder:codes), "
@@ -129,8 +124,7 @@ def chosen(run: Run, representation: Representation | None) -> Representation:
         )
     held = run.model.representations
     if representation is None:
-        preferred: tuple[Representation, ...] = ("occupancy", REPRESENTATION, *get_args(Representation))
-        return next(each for each in preferred if each in held)
+        return typing.cast(Representation, preferred(held))
     if representation not in held:
         raise ValueError(f"reconstruct: the run {run.folder} predicts {', '.join(held)}, not {representation}")
     return representation
@@ -290,46 +284,6 @@ def folder_names(pictures: list[Path]) -> list[str]:
     return names
 
 
-def check_out(out: Path, pictures: list[Path], record: str, *, force: bool) -> None:
-    """Refuse a folder of results that is there, unless `force` may replace it: one that holds `record`, or nothing."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise FileExistsError(f"{out}: exists and is not a folder; give another --out")
-    if not out.exists():
-        return
-    if not force:
-        raise FileExistsError(f"{out}: exists; give another --out, or --force to replace it")
-    if any(out.iterdir()) and not (out / record).is_file():
-        raise FileExistsError(f"{out}: holds no {record}, so it is not replaced even with --force; give another --out")
-    for path in pictures:
-        if path.resolve().is_relative_to(out.resolve()):
-            raise FileExistsError(f"{out}: holds the picture {path}, which --force would delete; give another --out")
-
-
-@contextmanager
-def replacing(out: Path, *, force: bool) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place at the end; whatever goes wrong leaves `out` as it was."""
-    target = out.resolve()
-    temporary = target.parent / f".tmp-{secrets.token_hex(6)}-{target.name[:40]}"
-    old = temporary.with_name(f"{temporary.name}-old")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if force and target.exists():
-            target.rename(old)
-        elif target.exists():
-            raise FileExistsError(f"{out}: has appeared meanwhile; give another --out, or --force to replace it")
-        temporary.rename(target)
-    except OSError as error:
-        if error.errno == errno.ENOSPC or "No space left" in str(error):
-            raise OSError(f"{out}: cannot be written: the disk is full") from error
-        raise OSError(reason_of(error, out).replace(str(temporary), str(out))) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _write_one(
     result: Reconstruction, folder: Path, name: str, source: str, seconds: float, frames: int
 ) -> tuple[Card, dict]:
@@ -444,16 +398,6 @@ def foreground_in_words(mask: Mask) -> str:
     notes += mask.remarks
     words = guess if mask.source in GUESSES else mask.source
     return words + (f" ({', '.join(notes)})" if notes else "")
-
-
-def reason_of(error: BaseException, path: Path) -> str:
-    """Why a picture gave nothing, in one line, without the path, which stands beside it."""
-    if isinstance(error, MemoryError):
-        return "not enough memory for this picture; make it smaller"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror[:1].lower() + error.strerror[1:]
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.removeprefix(f"{path}: ").removeprefix("foreground: ")
 
 
 def complain(name: str, reason: str) -> None:

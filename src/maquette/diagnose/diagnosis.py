@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maquette.data.dataset import read_json
+from maquette.evaluate.evaluation import objects_in_words
+from maquette.evaluate.opened import Evaluated
 from maquette.io.atomic import write_json
 from maquette.metrics import Estimate
 from maquette.settings import from_json, to_json
+from maquette.version import __version__
 
 FILE = "diagnosis.json"
 FEW = 5
@@ -118,17 +121,40 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a diagnosis is of."""
+class Origin:
+    """The evaluation that something was found out from."""
 
+    name: str
+    """Of the network."""
     run: str
     evaluation: str
     """Its folder."""
     data: str
-    data_name: str
-    split: str
-    objects: int
+    objects: str
+    """What was measured, in words: 24 test objects of NAME."""
     protocol: str
+    maquette: str
+    """Version of this program when it was found out."""
+
+
+def origin_of(evaluated: Evaluated) -> Origin:
+    measured = evaluated.measured
+    return Origin(
+        name=measured.name,
+        run=measured.scores["run"]["folder"],
+        evaluation=str(measured.folder),
+        data=measured.scores["data"]["path"],
+        objects=objects_in_words(measured.scores["data"]),
+        protocol=measured.protocol.name,
+        maquette=__version__,
+    )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a diagnosis is of."""
+
+    origin: Origin
     headline: str
     higher_is_better: bool
     methods: tuple[str, ...]
@@ -138,8 +164,6 @@ class Facts:
     seed: int
     remarks: tuple[str, ...]
     """What could not be told and why, what was left out and how much."""
-    maquette: str
-    """Version."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from torch import Tensor
 from maquette.console import bar
 from maquette.data.dataset import open_dataset
 from maquette.data.entries import Entry
-from maquette.diagnose.diagnosis import Value
-from maquette.diagnose.evaluated import Evaluated, open_evaluation
+from maquette.diagnose.diagnosis import Value, origin_of
 from maquette.diagnose.robustness import FILE, Point, Robustness, Swept, write_robustness
 from maquette.diagnose.robustness_plots import plot_curves, plot_sheet
 from maquette.diagnose.sweeps import KINDS, SWEEPS, Kind, Sweep, disturbed_picture
 from maquette.evaluate import open_training, spread
 from maquette.evaluate.baselines import retrieve
+from maquette.evaluate.opened import Evaluated, open_evaluation
 from maquette.evaluate.scoring import (
     NOTHING_SHOWN,
     Answers,
@@ -38,7 +38,6 @@ from maquette.evaluate.scoring import (
 from maquette.metrics import Estimate, Interval, Protocol, bootstrap, no_scores, paired, score
 from maquette.models.looks import Look
 from maquette.ops.devices import usable_device
-from maquette.version import __version__
 
 FOLDER = "robustness"
 """In the folder of the evaluation."""
@@ -285,11 +284,8 @@ def put_together(asked: Asked, sweeps: Sequence[Sweep], found: Scores, missing: 
     if not floors:
         remarks.append("no mean shape: the evaluation has none; evaluate with --train-data")
     return Robustness(
-        run=measured.scores["run"]["folder"],
-        evaluation=str(measured.folder),
-        data=measured.scores["data"]["path"],
+        origin=origin_of(asked.evaluated),
         objects=len(asked.entries),
-        protocol=measured.protocol.name,
         scores=asked.scores,
         methods=methods,
         sweeps=tuple(Swept(sweep.kind, sweep.title, sweep.names) for sweep in sweeps),
@@ -297,7 +293,6 @@ def put_together(asked: Asked, sweeps: Sequence[Sweep], found: Scores, missing: 
         floors=tuple(floors),
         seed=asked.seed,
         remarks=tuple(remarks),
-        maquette=__version__,
     )
 
 

@@ -77,7 +77,7 @@ def write_file_errors(config: ErrorsConfig) -> Errors:
             f"{title}: mean {float(found.mean()):.4g}, median {float(found.median()):.4g}, largest "
             f"{float(found.max()):.4g}; {100 * float((found >= limit).double().mean()):.1f} % at {limit:.3g} or more"
         )
-    print(f"the truth's box has a diagonal of {diagonal:.4g}; {unit}")
+    print(unit if config.normalise != "no" else f"the truth's box has a diagonal of {diagonal:.4g} {unit}")
     print(f"{config.out}: {'  '.join(written)}")
     return errors
 

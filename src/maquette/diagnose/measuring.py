@@ -13,8 +13,8 @@ from torch import Tensor
 from maquette.data.dataset import Truth
 from maquette.data.entries import Entry
 from maquette.diagnose.breakdowns import Tallies, Tally, tallied, thickness_bins, thickness_names
-from maquette.diagnose.evaluated import Evaluated
 from maquette.diagnose.thickness import local_thickness
+from maquette.evaluate.opened import Evaluated
 from maquette.evaluate.scoring import NOTHING_SHOWN, Seen, generator_of, predict, truth_seen
 from maquette.metrics import failure_of, match
 from maquette.metrics.surfaces import drawn_from, surface_of
@@ -29,7 +29,7 @@ RECALL, PRECISION, THICKNESS = "parts_missed", "parts_wrong", "thickness"
 
 
 @dataclass(frozen=True)
-class Answered:
+class Reply:
     """One object, the network's answers, and what they are compared with."""
 
     entry: Entry
@@ -52,7 +52,7 @@ class ObjectErrors:
     """Points asked for whose thickness was not found; all of `ASKED` where the data has no normals."""
 
 
-def answered(evaluated: Evaluated, seen: Seen, chosen: Sequence[int]) -> Iterator[Answered]:
+def replies(evaluated: Evaluated, seen: Seen, chosen: Sequence[int]) -> Iterator[Reply]:
     """The network's answers to some of the objects, as the evaluation asked for them."""
     protocol = evaluated.measured.protocol
     once = protocol.clouds == "as they are" or protocol.drawn == "all vertices"
@@ -69,7 +69,7 @@ def answered(evaluated: Evaluated, seen: Seen, chosen: Sequence[int]) -> Iterato
                 for name, shape in answers.items()
                 if (reason := failure_of(shape) if seen.shown[index] else NOTHING_SHOWN)
             }
-            yield Answered(entry, index, truth_seen(evaluated.dataset, entry, turn), answers, failures)
+            yield Reply(entry, index, truth_seen(evaluated.dataset, entry, turn), answers, failures)
 
 
 def drawn(evaluated: Evaluated, entry: Entry, method: str, shape: Shape) -> Float[Tensor, "N 3"] | None:
@@ -81,7 +81,7 @@ def drawn(evaluated: Evaluated, entry: Entry, method: str, shape: Shape) -> Floa
     return drawn_from(protocol, surface, generator_of(evaluated.seed, entry.id, method)).points
 
 
-def errors_of(evaluated: Evaluated, one: Answered, tolerance: float) -> ObjectErrors:
+def errors_of(evaluated: Evaluated, one: Reply, tolerance: float) -> ObjectErrors:
     """Distances both ways, summed by the part and by the thickness of the truth."""
     truth = torch.from_numpy(one.truth.points)
     labels = torch.from_numpy(one.truth.labels.astype("int64"))
@@ -123,7 +123,7 @@ def measured_errors(
 ) -> list[ObjectErrors]:
     """Of every object of the evaluation, in its order."""
     found = []
-    for one in answered(evaluated, seen, range(len(evaluated.entries))):
+    for one in replies(evaluated, seen, range(len(evaluated.entries))):
         found.append(errors_of(evaluated, one, tolerance))
         advance(1)
     return found

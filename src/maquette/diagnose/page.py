@@ -45,8 +45,8 @@ def write_diagnosis_page(diagnosis: Diagnosis, out: Path) -> None:
     if diagnosis.nearness is not None:
         plot_nearness(diagnosis.nearness, out / "nearness.png")
     facts = diagnosis.facts
-    title = f"{Path(facts.run).name}: where it fails"
-    lead = f"{facts.objects} {facts.split} objects of {facts.data_name}, one picture each; protocol {facts.protocol}"
+    title = f"{facts.origin.name}: where it fails"
+    lead = f"{facts.origin.objects}, one picture each; protocol {facts.origin.protocol}"
     write_text(out / "index.html", html.page(title, lead, diagnosis_sections(diagnosis, out)))
 
 

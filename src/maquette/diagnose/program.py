@@ -5,8 +5,7 @@ pictures, for the errors point by point.
 """
 
 import math
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,32 +23,41 @@ from maquette.diagnose.breakdowns import (
     ranked,
     thickness_names,
 )
-from maquette.diagnose.diagnosis import Breakdown, Diagnosis, Facts, File, Nearness, Shown, write_diagnosis
+from maquette.diagnose.diagnosis import (
+    FILE,
+    Breakdown,
+    Diagnosis,
+    Facts,
+    File,
+    Nearness,
+    Shown,
+    origin_of,
+    write_diagnosis,
+)
 from maquette.diagnose.error_pictures import Errors, still, write_errors
 from maquette.diagnose.errors import errors_between
-from maquette.diagnose.evaluated import Evaluated, open_evaluation
 from maquette.diagnose.measuring import (
     ASKED,
     PRECISION,
     RECALL,
     THICKNESS,
-    Answered,
     ObjectErrors,
-    answered,
+    Reply,
     measured_errors,
+    replies,
 )
-from maquette.diagnose.page import CAPTIONS, PLOTS, write_diagnosis_page
-from maquette.evaluate.pictures import CLAY, STONE, camera_like, input_picture, portrait, webp
+from maquette.diagnose.page import PLOTS, write_diagnosis_page
+from maquette.evaluate.opened import Evaluated, open_evaluation
+from maquette.evaluate.pictures import CLAY, STONE, camera_like, input_picture, portrait, surface_shown, webp
 from maquette.evaluate.scoring import Seen, generator_of, look, target_of
 from maquette.io.atomic import write_bytes
-from maquette.metrics import MAQUETTE
-from maquette.metrics.surfaces import surface_of
+from maquette.io.folder import replacing
 from maquette.ops.devices import usable_device
 from maquette.shapes import PointCloud
-from maquette.version import __version__
 
 FOLDER = "diagnosis"
 """In the folder of the evaluation."""
+KINDS = ("best", "median", "worst")
 UNIT = "distance (diagonal of the object = 1)"
 
 
@@ -89,35 +97,40 @@ def diagnose_run(config: DiagnoseConfig) -> Diagnosis:
     device = usable_device(config.device, "diagnose")
     evaluated = open_evaluation(config.run, "diagnose", config.data)
     out = evaluated.measured.folder / FOLDER if config.out is None else config.out
+    check_replaceable(out)
     run, entries = evaluated.run, evaluated.entries
     run.model.to(device)
-    with bar() as progress:
+    with replacing(out, force=True) as folder:
+        with bar() as progress:
 
-        def phase(name: str, total: int):
-            if progress.disable:
-                progress.console.print(f"{name}: {total} objects", highlight=False)
-            task = progress.add_task(name, total=total, note="objects")
-            return lambda done: progress.update(task, advance=done)
+            def phase(name: str, total: int):
+                if progress.disable:
+                    progress.console.print(f"{name}: {total} objects", highlight=False)
+                task = progress.add_task(name, total=total, note="objects")
+                return lambda done: progress.update(task, advance=done)
 
-        seen = look(run.model, evaluated.dataset, entries, phase("looking", len(entries)), frame=run.frame)
-        found = measured_errors(evaluated, seen, config.tolerance, phase("errors", len(entries)))
-        diagnosis = diagnosed(evaluated, seen, found, config.tolerance)
-        remove_old(out)
-        shown = write_shown(evaluated, seen, diagnosis, config, out, phase)
-    diagnosis = Diagnosis(diagnosis.facts, diagnosis.breakdowns, diagnosis.nearness, shown)
-    write_diagnosis(diagnosis, out)
-    write_diagnosis_page(diagnosis, out)
+            seen = look(run.model, evaluated.dataset, entries, phase("looking", len(entries)), frame=run.frame)
+            found = measured_errors(evaluated, seen, config.tolerance, phase("errors", len(entries)))
+            diagnosis = diagnosed(evaluated, seen, found, config.tolerance)
+            diagnosis = replace(diagnosis, shown=write_shown(evaluated, seen, diagnosis, config, folder, phase))
+        write_diagnosis(diagnosis, folder)
+        write_diagnosis_page(diagnosis, folder)
     print_diagnosis(diagnosis, out)
     return diagnosis
 
 
-def remove_old(out: Path) -> None:
-    """Pictures and plots that an earlier diagnosis has left in `out`, and nothing else that may be there."""
-    names = [f"pictures/[0-9]*-{what}.webp" for what in CAPTIONS] + list(PLOTS)
-    for file in [file for name in names for file in out.glob(name)]:
-        file.unlink()
-    for kind in ("best", "median", "worst"):
-        shutil.rmtree(out / "errors" / kind, ignore_errors=True)
+def check_replaceable(out: Path) -> None:
+    """An error where `out` holds anything but an earlier diagnosis, for all that it holds is replaced."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out}: exists and is not a folder; give another --out")
+    names = [FILE, "index.html", *PLOTS, "pictures/[0-9]*-*.webp", *(f"errors/{kind}/*" for kind in KINDS)]
+    ours = {file for name in names for file in out.glob(name)}
+    others = sorted(file for file in out.rglob("*") if not file.is_dir() and file not in ours)
+    if others:
+        raise FileExistsError(
+            f"{others[0]}: is not of an earlier diagnosis, and all of {out} would be replaced; move it, or give "
+            "another --out"
+        )
 
 
 # ----------------------------------------------------------------------------------------------------- putting together
@@ -148,20 +161,13 @@ def diagnosed(evaluated: Evaluated, seen: Seen, found: list[ObjectErrors], toler
     )  # fmt: skip
     near = nearness_of(evaluated, scored)
     facts = Facts(
-        run=measured.scores["run"]["folder"],
-        evaluation=str(measured.folder),
-        data=measured.scores["data"]["path"],
-        data_name=measured.scores["data"]["name"],
-        split=measured.scores["data"]["split"],
-        objects=len(evaluated.entries),
-        protocol=measured.protocol.name,
+        origin=origin_of(evaluated),
         headline=headline,
         higher_is_better=measured.protocol.higher_is_better,
         methods=tuple(methods),
         tolerance=tolerance,
         seed=seed,
         remarks=tuple(remarks(evaluated, seen, found, near)),
-        maquette=__version__,
     )
     there = tuple(one for one in breakdowns if one is not None and one.bins)
     return Diagnosis(facts, there, near, picked(evaluated, methods[0]))
@@ -265,11 +271,11 @@ def write_shown(
     wanted = sorted({places[one.id] for one in diagnosis.shown})
     whole = {one.id: one.kind for one in diagnosis.shown if not one.category}
     advance, files = phase("pictures", len(wanted)), {}
-    for number, one in enumerate(answered(evaluated, seen, wanted)):
-        files[one.entry.id] = write_pictures_of(one, method, seen, config.limit, out, f"{number:03d}")
+    for number, one in enumerate(replies(evaluated, seen, wanted)):
+        errors = errors_of_reply(evaluated, one, method, config.limit)
+        files[one.entry.id] = write_pictures_of(one, method, seen, errors, out, f"{number:03d}")
         kind = whole.get(one.entry.id)
-        if kind is not None and method not in one.failures:
-            errors = errors_of_answer(evaluated, one, method, config.limit)
+        if kind is not None and errors is not None:
             write_errors(errors, out / "errors" / kind, frames=config.frames, size=256)
         advance(1)
     return tuple(
@@ -277,15 +283,19 @@ def write_shown(
     )
 
 
-def errors_of_answer(evaluated: Evaluated, one: Answered, method: str, limit: float) -> Errors:
-    surface = surface_of(evaluated.measured.protocol, one.answers[method])
-    protocol, generator = evaluated.measured.protocol, generator_of(evaluated.seed, one.entry.id, "errors")
-    truth = PointCloud(torch.from_numpy(one.truth.points))
-    ours, theirs = errors_between(surface, truth, points=protocol.points, generator=generator)
-    return Errors(ours, theirs, limit, UNIT)
+def errors_of_reply(evaluated: Evaluated, one: Reply, method: str, limit: float) -> Errors | None:
+    """Both ways, where the solid lies, whatever frame the protocol measures in; None where it failed."""
+    surface = None if method in one.failures else surface_shown(one.answers[method])
+    if surface is None:
+        return None
+    truth, points = PointCloud(torch.from_numpy(one.truth.points)), evaluated.measured.protocol.points
+    generator = generator_of(evaluated.seed, one.entry.id, "errors")
+    return Errors(*errors_between(surface, truth, points=points, generator=generator), limit, UNIT)
 
 
-def write_pictures_of(one: Answered, method: str, seen: Seen, limit: float, out: Path, name: str) -> tuple[File, ...]:
+def write_pictures_of(
+    one: Reply, method: str, seen: Seen, errors: Errors | None, out: Path, name: str
+) -> tuple[File, ...]:
     """Input, truth, prediction, and both coloured by their errors, all from where the picture was taken."""
     camera = camera_like(seen.viewpoint(one.index))
     target = target_of(one.truth)
@@ -294,11 +304,8 @@ def write_pictures_of(one: Answered, method: str, seen: Seen, limit: float, out:
         "truth": portrait(PointCloud(target.points, normals=target.normals), camera, STONE),
         "prediction": portrait(one.answers[method], camera, CLAY),
     }
-    if method not in one.failures:
-        surface = surface_of(MAQUETTE, one.answers[method])
-        generator = torch.Generator().manual_seed(0)
-        ours, theirs = errors_between(surface, PointCloud(target.points), points=1000, generator=generator)
-        pictures["errors"], pictures["missed"] = still(Errors(ours, theirs, limit, UNIT), camera)
+    if errors is not None:
+        pictures["errors"], pictures["missed"] = still(errors, camera)
     files = []
     for what, picture in pictures.items():
         path = f"pictures/{name}-{what}.webp"
@@ -311,11 +318,11 @@ def print_diagnosis(diagnosis: Diagnosis, out: Path) -> None:
     """The worst bins, in a few lines, and where the files are."""
     facts = diagnosis.facts
     best = facts.methods[0]
-    print(f"{facts.objects} {facts.split} objects of {facts.data_name}; {best}, protocol {facts.protocol}")
+    print(f"{facts.origin.objects}; {best}, protocol {facts.origin.protocol}")
     for one in diagnosis.breakdowns:
         measure = one.measures[0]
         known = [(found, b) for b in one.bins if not b.few and (found := b.value(best, measure)) is not None]
-        if known:
+        if len(known) > 1:
             is_bad = measure == "beyond" or not facts.higher_is_better
             found, worst = (max if is_bad else min)(known, key=lambda pair: pair[0].value)
             said = f"{found.value:.1f} % beyond {facts.tolerance:g}" if measure == "beyond" else f"{found.value:.4g}"

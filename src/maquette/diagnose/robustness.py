@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maquette.data.dataset import read_json
-from maquette.diagnose.diagnosis import Value
+from maquette.diagnose.diagnosis import Origin, Value
 from maquette.io.atomic import write_json
 from maquette.metrics import Estimate
 from maquette.settings import from_json, to_json
@@ -40,11 +40,9 @@ class Swept:
 class Robustness:
     """Scores under disturbed pictures."""
 
-    run: str
-    evaluation: str
-    data: str
+    origin: Origin
     objects: int
-    protocol: str
+    """Of the evaluation's: those whose pictures were disturbed."""
     scores: tuple[str, ...]
     """Headline first."""
     methods: tuple[str, ...]
@@ -55,7 +53,6 @@ class Robustness:
     """The mean shape's scores, which no picture changes; it knows the category."""
     seed: int
     remarks: tuple[str, ...]
-    maquette: str
 
     def curve(self, kind: str, method: str, score: str) -> list[Point]:
         """By level, from none upwards."""

@@ -66,8 +66,9 @@ def _legend(figure, robustness: Robustness, height: float) -> None:
     """The title, and below it what each line is."""
     headline = robustness.scores[0]
     figure.text(
-        0.03, 1 - 0.17 / height, f"{robustness.objects} objects, protocol {robustness.protocol}; band: 95 % of the "
-        "means of resampled objects", fontsize=10, color=INK, va="center",
+        0.03, 1 - 0.17 / height,
+        f"{robustness.objects} objects, protocol {robustness.origin.protocol}; band: 95 % of the means of resampled "
+        "objects", fontsize=10, color=INK, va="center",
     )  # fmt: skip
     entries = []
     for method in robustness.methods:

@@ -15,6 +15,7 @@ from maquette.camera import Camera, orbit
 from maquette.data.dataset import Dataset
 from maquette.data.entries import Entry
 from maquette.evaluate.scoring import Row, Seen, Times, fixed_view, predict, target_of, truth_seen
+from maquette.evaluate.viewer import turned_surface
 from maquette.io.atomic import write_bytes, write_json
 from maquette.metrics import failure_of
 from maquette.models import SingleView
@@ -40,12 +41,31 @@ def camera_like(viewpoint: tuple[float, float], side: int = SIDE) -> Camera:
     return orbit(azimuth, elevation, torch.tensor(1.9), focal=1.55 * side, size=(side, side))
 
 
+def surface_shown(shape: Shape) -> Mesh | PointCloud | None:
+    """What is drawn of a prediction, where it lies; None where it failed."""
+    if failure_of(shape):
+        return None
+    surface = to_mesh(shape) if isinstance(shape, Voxels) else shape
+    assert isinstance(surface, Mesh | PointCloud)
+    return surface if isinstance(surface, PointCloud) or len(surface.faces) else None
+
+
+def answers_shown(model: SingleView, seen: Seen, at: int) -> dict[str, Mesh | PointCloud | None]:
+    """By representation, what is drawn of the network's answer to one of the pictures, in the frame of the object."""
+    with torch.no_grad():
+        predicted = predict(model, seen.given(slice(at, at + 1)), Times())
+    found = {name: surface_shown(shapes[0]) if seen.shown[at] else None for name, shapes in predicted.items()}
+    if seen.turns is None:
+        return found
+    back = seen.turns[at].T.contiguous()
+    return {name: surface and turned_surface(surface, back) for name, surface in found.items()}
+
+
 def portrait(shape: Shape, camera: Camera, color: tuple[float, float, float] = CLAY) -> Float[Tensor, "S S 3"]:
     """An antialiased picture on paper; a failure shows nothing."""
-    paper = torch.tensor(PAPER).expand(*camera.size, 3)
-    if failure_of(shape):
-        return paper
-    surface = to_mesh(shape) if isinstance(shape, Voxels) else shape
+    surface = surface_shown(shape)
+    if surface is None:
+        return torch.tensor(PAPER).expand(*camera.size, 3)
     if isinstance(surface, PointCloud):
         points = surface.points
         normals = surface.normals
@@ -57,8 +77,6 @@ def portrait(shape: Shape, camera: Camera, color: tuple[float, float, float] = C
     else:
         paint = VertexColors(torch.tensor(color).expand(len(surface.vertices), 3))
         surface, radius = Mesh(surface.vertices, surface.faces, paint), DISC
-        if len(surface.faces) == 0:
-            return paper
     double = camera.resized((2 * camera.size[0], 2 * camera.size[1]))
     return over(antialiased(render(surface, double, background=(0.0, 0.0, 0.0), radius=radius)), PAPER)
 

@@ -39,16 +39,18 @@ from maquette.explain.methods import (
     Saliency,
     SmoothGrad,
 )
-from maquette.explain.questions import Asked, answered, ask, check_truth
+from maquette.explain.questions import Asked, ask, check_truth, value_of
 from maquette.explain.sanity import Sanity, cascade, likeness
 from maquette.explain.sources import Source, object_named, photographs, truth_of_file
 from maquette.explain.targets import Box, Loss, Part, Picked, Target, Whole, in_words
 from maquette.io import write_bytes, write_json, write_picture
+from maquette.io.folder import check_out, reason_of, replacing
 from maquette.models import Run, load_run
+from maquette.models.solids import preferred
 from maquette.ops.devices import usable_device
 from maquette.ops.threads import one_thread
 from maquette.page import Failure
-from maquette.reconstruct import Representation, check_out, complain, find_pictures, folder_names, reason_of, replacing
+from maquette.reconstruct import Representation, complain, find_pictures, folder_names
 
 __all__ = [
     "Box", "ExplainConfig", "GradCam", "GradCamPlusPlus", "GuidedBackprop", "GuidedGradCam", "HiResCam",
@@ -60,8 +62,6 @@ RECORD = "explain.json"
 """All numbers of a batch; also tells that a folder is the work of this program and may be replaced."""
 SHOWN = 512
 """Pixels a side of the pictures that are written."""
-PREFERRED: tuple[Representation, ...] = ("occupancy", "voxels", *get_args(Representation))
-"""What is explained unless told: the first of these that the network predicts, as `maquette reconstruct` chooses."""
 
 AnyTarget = (
     Annotated[Whole, subcommand("target:whole", prefix_name=False)]
@@ -179,7 +179,8 @@ def explain_pictures(config: ExplainConfig) -> None:
     check_out(config.out, pictures, RECORD, force=config.force)
     device = usable_device(config.device, "explain")
     run = load_run(config.run)
-    representation = chosen(run, config.representation)
+    representation = config.representation or preferred(run.model.representations)
+    check_representation(run.model, representation)
     methods, refused = usable(run, config)
     sources, truth = sources_of(config, run, pictures)
     if isinstance(config.target, Part | Loss):
@@ -224,14 +225,6 @@ def explain_pictures(config: ExplainConfig) -> None:
         )
     if failures:
         raise ValueError(f"{_failed(failures)}; the reasons are above and in {config.out / RECORD}")
-
-
-def chosen(run: Run, representation: Representation | None) -> Representation:
-    """The representation asked for, or the first of `PREFERRED`; one that the run does not predict is an error."""
-    if representation is None:
-        representation = next(each for each in PREFERRED if each in run.model.representations)
-    check_representation(run.model, representation)
-    return representation
 
 
 def usable(run: Run, config: ExplainConfig) -> tuple[dict[str, Method], dict[str, str]]:
@@ -285,7 +278,7 @@ def explain(
     asked = ask(model, picture, config.target, representation, truth=truth)
     with torch.no_grad():
         both = model.encode(torch.stack([picture, torch.zeros_like(picture)]))
-        value, value_of_empty = answered(asked.question, model, representation, both).tolist()
+        value, value_of_empty = value_of(asked.question, model, representation, both).tolist()
         view = model.viewpoint(both[:1])
     viewpoint = (0.0, 0.0) if run.frame == "viewer" else (float(view.azimuth[0]), float(view.elevation[0]))
     maps = {name: heat_map(model, picture, method, asked.question, representation) for name, method in methods.items()}

@@ -25,7 +25,7 @@ from maquette.explain.methods import (
     Saliency,
     SmoothGrad,
 )
-from maquette.explain.questions import Question, answered, ask
+from maquette.explain.questions import Question, ask, value_of
 from maquette.explain.targets import Target
 from maquette.models import SingleView
 from maquette.models.encoders.dino import Dino
@@ -64,10 +64,10 @@ def heat_map(
     """The raw map of one picture."""
 
     def score(pictures: Tensor) -> Tensor:
-        return answered(question, model, representation, model.encode(pictures))
+        return value_of(question, model, representation, model.encode(pictures))
 
     def activation_map(layer: int) -> tuple[Tensor, Tensor]:
-        return activations(model, picture, layer, lambda features: answered(question, model, representation, features))
+        return activations(model, picture, layer, lambda features: value_of(question, model, representation, features))
 
     side = picture.shape[-1]
     match method:

@@ -101,7 +101,7 @@ class Asked:
     """The question for people."""
 
 
-def answered(question: Question, model: SingleView, representation: str, features: Features) -> Float[Tensor, "B"]:
+def value_of(question: Question, model: SingleView, representation: str, features: Features) -> Float[Tensor, "B"]:
     """The number asked for, of each of some pictures."""
     decoder = cast(Decoder, model.decoders[representation])
     match question:

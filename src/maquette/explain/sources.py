@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from maquette.data.entries import Entry
 from maquette.data.prepare.truth import mesh_truth
 from maquette.evaluate.scoring import truth_seen
 from maquette.evaluate.viewer import turn_of
-from maquette.io import load, read_picture
-from maquette.masks import cut_out, foreground
+from maquette.io import load
+from maquette.masks import cut_from_file
 from maquette.shapes import Mesh, PointCloud, learning_from_world, transform
 
 POINTS = 4096
@@ -36,14 +37,7 @@ class Source:
 def photographs(paths: Sequence[Path]) -> list[Source]:
     """Files; the object in each is found by `foreground`."""
 
-    def reader(path: Path) -> Callable[[], Tensor]:
-        def read() -> Tensor:
-            rgba = read_picture(path)
-            return cut_out(rgba, foreground(rgba))
-
-        return read
-
-    return [Source(str(path), reader(path)) for path in paths]
+    return [Source(str(path), partial(cut_from_file, path)) for path in paths]
 
 
 def object_named(data: Path, id: str, view: int, *, frame: Frame) -> tuple[Source, Truth]:

@@ -21,19 +21,18 @@ from maquette.data.crop import crop_to_mask
 from maquette.diagnose.errors import distances_to
 from maquette.evaluate.pictures import CLAY, PAPER, camera_like
 from maquette.io.atomic import write_json
-from maquette.io.pictures import read_picture, write_picture
+from maquette.io.pictures import write_picture
 from maquette.io.video import save_video
-from maquette.masks import cut_out, foreground
+from maquette.masks import cut_from_file
 from maquette.metrics import failure_of
 from maquette.models import SingleView, load_run
 from maquette.models.features import Features
-from maquette.models.solids import solid_surface
+from maquette.models.solids import preferred, solid_surface
 from maquette.rendering import antialiased, render
 from maquette.rendering.looks import covering_disc, over
 from maquette.shapes import Mesh, PointCloud, Shape, VertexColors, Voxels, sample
 
 Blend = Literal["linear", "spherical"]
-PREFERRED = ("voxels", "mesh", "points", "occupancy", "atlas")
 CORRESPONDING = ("points", "mesh")
 """Representations whose points or vertices keep their numbers: each goes its own way from the first solid to the
 last."""
@@ -58,8 +57,8 @@ class WalkConfig:
     run: Path | None = None
     """Folder of a training run; the bundled network unless told."""
     representation: Annotated[str | None, tyro.conf.arg(name="as")] = None
-    """What is shown; voxels, or else the first that the run has. Points and meshes of fixed topology are coloured so
-    that each point can be followed."""
+    """What is shown; the field of occupancy or else voxels unless told. Points and meshes of fixed topology are
+    coloured so that each point can be followed."""
     blend: Blend = "linear"
     """Between codes: along a straight line, or along the great circle between their directions (lengths linearly).
     Feature maps, which some decoders read, are mixed linearly."""
@@ -84,7 +83,7 @@ def walk(config: WalkConfig) -> list[Shape]:
     if run.model.reads_codes:
         raise ValueError(f"latent walk: {run.folder} reads codes, not pictures; choose a run that reads pictures")
     held = run.model.representations
-    name = config.representation or next(each for each in (*PREFERRED, *held) if each in held)
+    name = config.representation or preferred(held)
     if name not in held:
         raise ValueError(f"latent walk: the network predicts {', '.join(held)}, not {name}")
     inputs = torch.stack([seen_by_network(path, run.model) for path in config.pictures])
@@ -116,9 +115,7 @@ def walk(config: WalkConfig) -> list[Shape]:
 
 def seen_by_network(path: Path, model: SingleView) -> Float[Tensor, "4 S S"]:
     """A photograph as the network sees it: its object found and cropped."""
-    rgba = read_picture(path)
-    cut = cut_out(rgba, foreground(rgba))
-    return crop_to_mask(cut, model.picture_size).rgba.permute(2, 0, 1)
+    return crop_to_mask(cut_from_file(path), model.picture_size).rgba.permute(2, 0, 1)
 
 
 def between(first: Features, last: Features, t: float, blend: Blend) -> Features:

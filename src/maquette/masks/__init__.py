@@ -2,7 +2,17 @@
 
 from maquette.masks.cut import cut_out, extended
 from maquette.masks.mask import GUESSES, Mask, NoForeground, mask_of_values, validate
-from maquette.masks.providers import Alpha, Auto, ColorModel, PlainBackground, Provider, Rembg, Segmenter, foreground
+from maquette.masks.providers import (
+    Alpha,
+    Auto,
+    ColorModel,
+    PlainBackground,
+    Provider,
+    Rembg,
+    Segmenter,
+    cut_from_file,
+    foreground,
+)
 
 __all__ = [
     "GUESSES",
@@ -15,6 +25,7 @@ __all__ = [
     "Provider",
     "Rembg",
     "Segmenter",
+    "cut_from_file",
     "cut_out",
     "extended",
     "foreground",

@@ -2,12 +2,15 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
+from maquette.io.pictures import read_picture
 from maquette.masks.alpha import from_alpha
 from maquette.masks.color_model import by_colors
+from maquette.masks.cut import cut_out
 from maquette.masks.mask import Mask, NoForeground, validate
 from maquette.masks.plain import on_plain_background
 from maquette.masks.rembg import RembgModel, by_rembg, is_rembg_installed
@@ -77,6 +80,12 @@ def foreground(picture: Float[Tensor, "H W 4"], provider: Provider = Auto()) -> 
         case ColorModel():
             mask = by_colors(rgb)
     return validate(mask)
+
+
+def cut_from_file(path: Path) -> Float[Tensor, "H W 4"]:
+    """The object of a picture in a file, cut out; it is found by `foreground`."""
+    rgba = read_picture(path)
+    return cut_out(rgba, foreground(rgba))
 
 
 def _first_that_fits(picture: Float[Tensor, "H W 4"]) -> Mask:

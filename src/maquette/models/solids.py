@@ -1,5 +1,7 @@
 """From what a network predicts to a surface that people like to look at: closed, smooth, without floating dust."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -8,6 +10,8 @@ from maquette.models.network import SingleView
 from maquette.models.occupancy import Meshing, OccupancyDecoder
 from maquette.shapes import Mesh, Voxels, to_mesh, without_floaters
 
+PREFERRED = ("occupancy", "voxels", "mesh", "points", "atlas")
+"""Which of a network's answers is shown unless told: the first of these that it gives."""
 FINE = 128
 """Cells along each side of the cube in which a field's surface is found."""
 LEVEL = 0.25
@@ -17,6 +21,11 @@ FIELD_LEVEL = 0.4
 """As `LEVEL`, of fields, which are sharper: lower, the gaps between legs close; higher, wings are lost."""
 SPECKS = 0.02
 """Pieces of a predicted solid smaller than this part of the largest are dropped."""
+
+
+def preferred(held: Sequence[str]) -> str:
+    """The first of `PREFERRED` among the representations of a network."""
+    return next(kind for kind in PREFERRED if kind in held)
 
 
 def fine_surface(model: SingleView, features: Features) -> Mesh:

@@ -19,13 +19,13 @@ from maquette.diagnose.errors import error_colors
 from maquette.diagnose.program import DiagnoseConfig, diagnose_run
 from maquette.evaluate import EvaluateConfig, evaluate_run, html
 from maquette.evaluate.comparison import Comparison, compared
+from maquette.evaluate.opened import read_evaluations, with_objects
 from maquette.evaluate.runs import check_comparable
 from maquette.io.atomic import write_text
 from maquette.ops.devices import usable_device
 from maquette.report.facts import numbers_parts, parts_below, title_and_lead
 from maquette.report.objects import Collection, Showing, chosen_objects, collected
 from maquette.report.page import Part, index_data, object_data, objects_part, whole_page
-from maquette.report.sources import read_measured, with_data
 
 MEGABYTE = 1_000_000
 HeatName = Literal["integrated-gradients", "hires-cam", "grad-cam", "smoothgrad"]
@@ -79,16 +79,16 @@ def write_report(config: ReportConfig) -> Path:
     """Read the evaluations, make the shown objects once more, and write the page."""
     device = usable_device(config.device, "report")
     folders = config.runs or (evaluate_bundled(config),)
-    measured = read_measured(folders, config.evaluation)
+    measured = read_evaluations(folders, "report", config.evaluation)
     check_comparable(measured)
-    sources = [with_data(run, config.data) for run in measured]
+    evaluations = [with_objects(one, "report", config.data) for one in measured]
     comparison = compared(measured)
     out = measured[0].folder / "report.html" if config.out is None else config.out
     ids = chosen_objects(comparison, config.objects)
     with bar() as progress:
-        task = progress.add_task("looking", total=len(ids) * len(sources), note="objects")
+        task = progress.add_task("looking", total=len(ids) * len(evaluations), note="objects")
         showing = Showing(config.limit, config.heats, device)
-        found = collected(comparison, sources, ids, showing, lambda done: progress.update(task, advance=done))
+        found = collected(comparison, evaluations, ids, showing, lambda done: progress.update(task, advance=done))
     page, left_out = fitted(comparison, found, config)
     write_text(out, page)
     size = len(page.encode()) / MEGABYTE

@@ -8,8 +8,8 @@ from maquette.diagnose.program import FOLDER
 from maquette.diagnose.robustness import FILE as ROBUSTNESS
 from maquette.diagnose.robustness import read_robustness
 from maquette.evaluate import html
+from maquette.evaluate.opened import is_bundled
 from maquette.evaluate.runs import Measured
-from maquette.models.runs import BUNDLED
 from maquette.report.page import Part
 
 
@@ -50,7 +50,7 @@ def said(text: str) -> str:
 
 def command(name: str, run: Measured) -> str:
     """What makes it: from the run, or for the network that comes with Maquette from its evaluation."""
-    is_own = run.run.resolve() != BUNDLED.resolve() and run.folder == run.run / "evaluation"
+    is_own = not is_bundled(run.run) and run.folder == run.run / "evaluation"
     return f"maquette {name} {run.run if is_own else run.folder}"
 
 

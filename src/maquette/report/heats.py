@@ -17,6 +17,7 @@ from maquette.explain.methods import TITLES, GradCam, HiResCam, IntegratedGradie
 from maquette.explain.questions import ask
 from maquette.explain.targets import Whole
 from maquette.models import Run, SingleView
+from maquette.models.solids import preferred
 
 SIDE = 224
 """Pixels a side of a map in the page."""
@@ -27,8 +28,6 @@ METHODS: dict[str, Method] = {
     "smoothgrad": SmoothGrad(16),
 }
 """Cheap enough for sixty objects; `maquette explain` has more of them, and finer ones."""
-PREFERRED = ("occupancy", "voxels", "points", "mesh", "atlas")
-"""Which answer is explained: the first of these that the network gives."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ class Heats:
 
 def heats_of_run(run: Run, name: str, comparison: Comparison, wanted: Sequence[str]) -> tuple[Heats, list[str]]:
     """The wanted methods that have a meaning for a run's network; of the others why they have none."""
-    there = run.model.representations
-    representation = next((kind for kind in PREFERRED if kind in there), there[0])
+    representation = preferred(run.model.representations)
     if run.model.reads_codes:
         return Heats(representation, ()), [f"no heat maps of {name}: its network reads codes, not pictures"] * bool(
             wanted

@@ -12,20 +12,11 @@ import torch
 from maquette.data.entries import Entry
 from maquette.diagnose.errors import distances_to, point_errors
 from maquette.evaluate.comparison import Comparison
-from maquette.evaluate.pictures import PAPER, UNKNOWN, camera_like, input_picture, portrait, webp
-from maquette.evaluate.scoring import Seen, Times, look, predict
-from maquette.evaluate.viewer import turned_surface
-from maquette.models import load_run
+from maquette.evaluate.opened import Evaluated
+from maquette.evaluate.pictures import PAPER, UNKNOWN, answers_shown, camera_like, input_picture, portrait, webp
+from maquette.evaluate.scoring import Seen, look
 from maquette.report.heats import drawn_heats, heats_of_run
-from maquette.report.solids import (
-    Frame,
-    Solid,
-    frame_of,
-    solid_of,
-    steps_of,
-    surface_of,
-)
-from maquette.report.sources import Source
+from maquette.report.solids import Frame, Solid, frame_of, solid_of, steps_of
 from maquette.shapes import Mesh, PointCloud
 
 THUMBNAIL = 112
@@ -120,7 +111,7 @@ class Collection:
 
 def collected(
     comparison: Comparison,
-    sources: Sequence[Source],
+    evaluations: Sequence[Evaluated],
     ids: Sequence[str],
     showing: Showing,
     advance: Callable[[int], object],
@@ -130,34 +121,32 @@ def collected(
     Everything is shown in the frame of the object: what a network predicts in its viewer's frame is turned back.
     """
     headline = comparison.runs[0].protocol.headline
-    truths = {id: _truth(sources[0], id) for id in ids}
+    truths = {id: _truth(evaluations[0], id) for id in ids}
     found: dict[str, Exhibit] = {}
     titles: list[str] = []
     remarks: list[str] = []
-    for source in sources:
-        run = load_run(source.measured.run)
+    for evaluated in evaluations:
+        measured, run = evaluated.measured, evaluated.run
+        entries = _by_id(evaluated)
         run.model.to(showing.device)
-        seen = look(run.model, source.dataset, [source.entries[id] for id in ids], lambda done: None, frame=run.frame)
-        heats, refused = heats_of_run(run, source.measured.name, comparison, showing.heats)
+        seen = look(run.model, evaluated.dataset, [entries[id] for id in ids], lambda done: None, frame=run.frame)
+        heats, refused = heats_of_run(run, measured.name, comparison, showing.heats)
         titles += [title for title, _ in heats.methods]
         remarks += refused
-        names = [method.name for method in comparison.methods if method.run is source.measured]
+        names = [method.name for method in comparison.methods if method.run is measured]
         for at, id in enumerate(ids):
             if id not in found:
-                found[id] = _unanswered(source.entries[id], seen, at, truths[id])
-            one, given = found[id], seen.given(slice(at, at + 1))
-            with torch.no_grad():
-                predicted = predict(run.model, given, Times())
-            answers = []
-            for name in names:
-                surface = surface_of(predicted[name][0]) if seen.shown[at] else None
-                if surface is not None and seen.turns is not None:
-                    surface = turned_surface(surface, seen.turns[at].T.contiguous())
-                score = source.measured.values(name, headline).get(id)
-                answers.append(_answer(surface, truths[id], one.viewpoint, score, showing.limit))
-            drawn = drawn_heats(run.model, given[0], heats) if seen.shown[at] else [None for _ in heats.methods]
+                found[id] = _unanswered(entries[id], seen, at, truths[id])
+            one, surfaces = found[id], answers_shown(run.model, seen, at)
+            scores = {name: measured.values(name, headline).get(id) for name in names}
+            answers = [
+                _answer(surfaces[name], truths[id], one.viewpoint, scores[name], showing.limit) for name in names
+            ]
+            given = seen.given(slice(at, at + 1))[0]
+            drawn = drawn_heats(run.model, given, heats) if seen.shown[at] else [None for _ in heats.methods]
             found[id] = replace(one, answers=(*one.answers, *answers), heats=(*one.heats, *drawn))
             advance(1)
+        run.model.to("cpu")  # which makes room for the next
     return Collection(tuple(found.values()), tuple(titles), tuple(remarks))
 
 
@@ -168,8 +157,12 @@ def _unanswered(entry: Entry, seen: Seen, at: int, truth: Truth) -> Exhibit:
     return Exhibit(entry.id, entry.category, viewpoint if known else UNKNOWN, known, large, small, truth.solid)
 
 
-def _truth(source: Source, id: str) -> Truth:
-    truth = source.dataset.truth(source.entries[id])
+def _by_id(evaluated: Evaluated) -> dict[str, Entry]:
+    return {entry.id: entry for entry in evaluated.entries}
+
+
+def _truth(evaluated: Evaluated, id: str) -> Truth:
+    truth = evaluated.dataset.truth(_by_id(evaluated)[id])
     normals = None if truth.normals is None else torch.from_numpy(truth.normals)
     cloud = PointCloud(torch.from_numpy(truth.points), normals=normals)
     frame = frame_of(cloud.points)

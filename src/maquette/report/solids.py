@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from maquette.metrics import failure_of
-from maquette.shapes import Mesh, PointCloud, Shape, Voxels, simplify, to_mesh
+from maquette.shapes import Mesh, PointCloud, simplify
 
 FACES = 4000
 """Of a mesh in the page, at most."""
@@ -75,15 +74,6 @@ class Solid:
 def _differences(rows: Int[np.ndarray, "N 3"]) -> bytes:
     """Whole numbers modulo 2^16, column by column; what varies slowly becomes small and packs well."""
     return (np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1])).T & 0xFFFF).astype("<u2").tobytes()
-
-
-def surface_of(shape: Shape) -> Mesh | PointCloud | None:
-    """What is drawn of a prediction; None where it failed."""
-    if failure_of(shape):
-        return None
-    surface = to_mesh(shape) if isinstance(shape, Voxels) else shape
-    assert isinstance(surface, Mesh | PointCloud)
-    return surface if isinstance(surface, PointCloud) or len(surface.faces) else None
 
 
 def solid_of(surface: Mesh | PointCloud, frame: Frame) -> Solid:

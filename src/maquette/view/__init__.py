@@ -13,10 +13,11 @@ from typing import Literal
 
 import tyro
 
-from maquette.data.dataset import read_json
+from maquette.data.dataset import Dataset
+from maquette.data.entries import Entry
+from maquette.evaluate.opened import open_evaluation
 from maquette.io import load
 from maquette.models import Run, load_run
-from maquette.report.sources import run_measured
 from maquette.view.objects import add_objects, objects_of
 from maquette.view.stage import Item, Stage, is_empty
 
@@ -30,11 +31,12 @@ class ViewConfig:
     """
 
     what: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Files of shapes, or one folder of a run; nothing for the network that comes with Maquette, with --data."""
+    """Files of shapes, or one folder of a run or an evaluation; nothing for the network that comes with Maquette, with
+    --data."""
     data: Path | None = None
     """Of a run: the data set whose objects are shown; the one of the training unless told."""
     split: Literal["train", "val", "test", "all"] = "test"
-    """Of a run: which objects."""
+    """Of a run: which objects. Of the folder of an evaluation they are those that were measured."""
     overlaid: bool = False
     """Files where they are in their own coordinates, not side by side."""
     port: int = 8080
@@ -78,8 +80,7 @@ def served(config: ViewConfig) -> Iterator[str]:
     check_port(config.host, config.port)
     if not config.what or config.what[0].is_dir():
         folder = config.what[0] if config.what else None
-        run = run_of(folder)
-        dataset, entries = objects_of(run, data_of(folder, config.data), config.split)
+        run, dataset, entries = shown_of(folder, config)
         items = []
     else:
         run, dataset, entries = None, None, ()
@@ -120,20 +121,15 @@ def check_port(host: str, port: int) -> None:
             raise OSError(f"view: {host}:{port} cannot be used: {error.strerror}; choose another --port") from error
 
 
-def run_of(folder: Path | None) -> Run:
-    """The run in a folder, or the one that an evaluation in it measured."""
+def shown_of(folder: Path | None, config: ViewConfig) -> tuple[Run, Dataset, tuple[Entry, ...]]:
+    """The run in a folder and the objects of a data set; or those of an evaluation in it."""
     if folder is None or (folder / "config.json").is_file():
-        return load_run(folder)
+        run = load_run(folder)
+        return run, *objects_of(run, config.data, config.split)
     if (folder / "scores.json").is_file():
-        return load_run(run_measured(folder))
+        found = open_evaluation(folder, "view", config.data)
+        return found.run, found.dataset, tuple(sorted(found.entries, key=lambda entry: entry.id))
     raise FileNotFoundError(f"{folder}: neither a run nor an evaluation; give files of shapes, or the folder of a run")
-
-
-def data_of(folder: Path | None, told: Path | None) -> Path | None:
-    """The data set that was told, or that of an evaluation; None for that of the run's training."""
-    if told is not None or folder is None or not (folder / "scores.json").is_file():
-        return told
-    return Path(read_json(folder / "scores.json")["data"]["path"])
 
 
 def names_of(paths: tuple[Path, ...]) -> list[str]:

@@ -11,11 +11,9 @@ from maquette.data.entries import Entry, of_split, splits
 from maquette.diagnose.errors import error_colors, point_errors
 from maquette.evaluate import data_of_training
 from maquette.evaluate.evaluation import UNLABELLED, label
-from maquette.evaluate.pictures import STONE, input_picture
-from maquette.evaluate.scoring import Times, look, predict
-from maquette.evaluate.viewer import turned_surface
+from maquette.evaluate.pictures import STONE, answers_shown, input_picture
+from maquette.evaluate.scoring import look
 from maquette.models import Run
-from maquette.report.solids import surface_of
 from maquette.shapes import Mesh, PointCloud, VertexColors
 from maquette.view.stage import Item, Stage
 
@@ -45,19 +43,13 @@ def objects_of(run: Run, data: Path | None, split: str) -> tuple[Dataset, tuple[
 def items_of(run: Run, dataset: Dataset, entry: Entry, *, errors: bool) -> tuple[torch.Tensor, list[Item]]:
     """The picture that the network saw (S S 3), the truth and every answer, in the frame of the object."""
     seen = look(run.model, dataset, [entry], lambda done: None, frame=run.frame)
-    truth = dataset.truth(entry)
-    cloud = PointCloud(torch.from_numpy(truth.points))
+    cloud = PointCloud(torch.from_numpy(dataset.truth(entry).points))
     items = [Item("truth", cloud, STONE)]
-    with torch.no_grad():
-        predicted = predict(run.model, seen.given(slice(0, 1)), Times())
-    for name, shapes in predicted.items():
-        surface = surface_of(shapes[0]) if seen.shown[0] else None
+    for name, surface in answers_shown(run.model, seen, 0).items():
         if surface is None:
             items.append(Item(f"{label(name)}: failed", PointCloud(torch.zeros(0, 3))))
-            continue
-        if seen.turns is not None:
-            surface = turned_surface(surface, seen.turns[0].T.contiguous())
-        items.append(Item(label(name), colored(surface, cloud) if errors else surface))
+        else:
+            items.append(Item(label(name), colored(surface, cloud) if errors else surface))
     return input_picture(seen.images[0], 256), items
 
 
