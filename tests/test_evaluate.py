@@ -116,6 +116,20 @@ def evaluated(run):
     return evaluation, json.loads((run / "evaluation" / "scores.json").read_text())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_judge():
+    """Chooses the level of a category's mean shape: its training objects are equal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "LEVEL_OBJECTS", 1)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch):
+    """None are drawn where a test evaluates for itself."""
+    monkeypatch.setattr("maquette.evaluate.report.plot_curves", lambda *_: None)
+
+
 def test_every_representation_and_every_baseline_is_scored_on_every_object(evaluated, run):
     evaluation, scores = evaluated
     assert set(scores["methods"]) == NETWORK | BASELINES

@@ -150,7 +150,9 @@ def trained(tmp_path_factory) -> dict[str, Path]:
             total_loss(network.losses(*training_batch(learnt, 2, 0, step))).backward()
             optimizer.step()
         save_model(network, out, {"train": {"data": str(data)}, "step": 2})
-        evaluate_run(EvaluateConfig(out, pictures=1))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("maquette.evaluate.report.plot_curves", lambda *_: None)
+            evaluate_run(EvaluateConfig(out, pictures=1))
     return {name: root / name for name in HEADS}
 
 

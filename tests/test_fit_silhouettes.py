@@ -55,7 +55,8 @@ def turned() -> Mesh:
 
 @pytest.fixture(autouse=True)
 def fewer_samples(monkeypatch):
-    """Of the final scores, whose precision is not what is tested here."""
+    """Of the final scores, whose precision is not what is tested here; and fewer pictures of the film."""
+    monkeypatch.setattr("maquette.fitting.record.FILMED", 3)
     monkeypatch.setattr("maquette.fitting.measure.SAMPLES", 2000)
 
 

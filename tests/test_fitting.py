@@ -121,6 +121,12 @@ def slow_fit(out: Path) -> None:
     noisy_fit(out, seconds=0.02)
 
 
+@pytest.fixture
+def short_film(monkeypatch) -> None:
+    """Two pictures instead of forty."""
+    monkeypatch.setattr(saving, "FILMED", 2)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """The folder of a fit that nobody stopped."""
@@ -254,7 +260,7 @@ def test_ctrl_c_gives_exit_code_130_and_a_state_to_go_on_from(tetrahedron_file, 
 # Points and voxels
 
 
-def test_points_come_to_a_target_of_any_scale_in_its_own_frame(tetrahedron_file, tmp_path, capsys):
+def test_points_come_to_a_target_of_any_scale_in_its_own_frame(tetrahedron_file, short_film, tmp_path, capsys):
     config = FitPoints(tetrahedron_file, tmp_path / "fit", points=300, samples=300, steps=60, lr=0.05)
     fit_points(config)
     scores = json.loads((tmp_path / "fit" / "results.json").read_text())
@@ -275,7 +281,7 @@ def test_points_come_to_a_target_of_any_scale_in_its_own_frame(tetrahedron_file,
     }
 
 
-def test_a_cloud_takes_the_colours_of_its_target(tmp_path):
+def test_a_cloud_takes_the_colours_of_its_target(short_film, tmp_path):
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(400, 3, generator=generator) - 0.5
     points[:, 0] += torch.where(torch.arange(400) < 200, 2.0, -2.0)
@@ -288,7 +294,7 @@ def test_a_cloud_takes_the_colours_of_its_target(tmp_path):
     torch.testing.assert_close(result.colors[clear], torch.where(result.points[clear, :1] > 0, red, blue))
 
 
-def test_voxels_fill_what_their_target_fills_in_its_own_frame(tetrahedron_file, tmp_path, capsys):
+def test_voxels_fill_what_their_target_fills_in_its_own_frame(tetrahedron_file, short_film, tmp_path, capsys):
     fit_voxels(FitVoxels(tetrahedron_file, tmp_path / "fit", resolution=8, steps=40, lr=0.2))
     scores = json.loads((tmp_path / "fit" / "results.json").read_text())
     assert scores["iou"] >= 0.99 and scores["resolution"] == [8, 8, 8]
