@@ -234,7 +234,7 @@ def test_gradients_through_the_interior_are_those_of_finite_differences(what):
         return getattr(render(mesh, moved, lights=lights), what)[inside]
 
     inputs = [x.detach().clone().requires_grad_() for x in (vertices, colors, camera.world_from_cam, camera.focal)]
-    assert torch.autograd.gradcheck(seen, inputs, eps=1e-6, atol=1e-6)
+    assert torch.autograd.gradcheck(seen, inputs, eps=1e-6, atol=1e-6, fast_mode=True)
 
 
 def test_a_texture_gets_its_gradient_through_the_picture():
@@ -243,7 +243,9 @@ def test_a_texture_gets_its_gradient_through_the_picture():
     uv = torch.tensor([[[0.1, 0.1], [0.9, 0.2], [0.4, 0.9]]], dtype=torch.float64)
     mesh = Mesh(vertices, torch.tensor([[0, 1, 2]]))
     assert torch.autograd.gradcheck(
-        lambda image: render(mesh.with_appearance(Texture(uv, image)), camera, lights=FLAT).rgb, (image,)
+        lambda image: render(mesh.with_appearance(Texture(uv, image)), camera, lights=FLAT).rgb,
+        (image,),
+        fast_mode=True,
     )
 
 
