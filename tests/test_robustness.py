@@ -153,7 +153,7 @@ def test_a_diagnosis_lies_in_the_evaluation_and_counts_every_object(diagnosis, e
     assert sum(one.objects for one in category.bins) == 4
     assert sum(one.objects for one in diagnosis.breakdown("azimuth").bins) == 4
     page = (folder / "index.html").read_text()
-    assert "data:image/png" in page and "Best, median, worst" in page
+    assert 'class="plot" loading="lazy" src="data:image/webp' in page and "Best, median, worst" in page
     assert all((folder / file.path).is_file() for one in diagnosis.shown for file in one.files)
     for kind in ("best", "median", "worst"):
         assert (folder / "errors" / kind / "prediction.ply").is_file()

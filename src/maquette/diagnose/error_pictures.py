@@ -174,6 +174,9 @@ def plot_histogram(errors: Errors, path: Path) -> None:
             f"{title}: median {middle:.3g}, mean {distances.mean():.3g}; {beyond:.1f} % at {errors.limit:.3g} or more",
             loc="left", fontsize=9.5, color="#333333",
         )  # fmt: skip
+        farther = 100 * float((distances > edges[-1]).mean())
+        if farther > 0:
+            axes.text(1, 0.93, f"{farther:.2g} % farther →", transform=axes.transAxes, ha="right", va="top", fontsize=9)
         axes.set_ylabel("% of points", fontsize=9)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)

@@ -97,7 +97,8 @@ def _about(title: str, diagnosis: Diagnosis) -> str:
 
 
 def _plot(path: Path, alt: str) -> str:
-    return html.picture(path.read_bytes(), alt, kind="plot", mime="image/png")
+    """On a phone it keeps a size that can be read, and is moved sideways."""
+    return f'<div class="wide">{html.plot(path.read_bytes(), alt)}</div>'
 
 
 def _details(one: Breakdown, diagnosis: Diagnosis) -> str:
