@@ -15,10 +15,13 @@ import torch
 from PIL import Image
 
 from maquette import cli, report
+from maquette.data.augment import viewer_from_object
 from maquette.diagnose.errors import point_errors
 from maquette.evaluate import EvaluateConfig, evaluate_run
 from maquette.evaluate.comparison import compared
 from maquette.evaluate.opened import read_evaluations
+from maquette.evaluate.pictures import answers_shown
+from maquette.evaluate.scoring import Seen
 from maquette.models import build, save_model
 from maquette.report import ReportConfig, write_report
 from maquette.report.objects import Collection, Truth, _answer, chosen_objects, collected
@@ -150,6 +153,18 @@ def test_what_is_wrong_and_what_is_missed_are_told_apart_in_any_units():
         # Two corners lie on the prediction's edge, two are a side away from it.
         away = float(at[0] * frame.diagonal + frame.middle[0] - 100) / diagonal
         assert missed == pytest.approx(255 * away, abs=0.51)
+
+
+def test_an_answer_in_the_viewers_frame_is_shown_in_that_of_the_object_and_a_failure_is_not_shown(monkeypatch):
+    points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
+    turn = viewer_from_object(torch.tensor(0.7), torch.tensor(0.3))
+    blank, none = torch.zeros(1, 4, 8, 8, dtype=torch.uint8), torch.zeros(1, 1)
+    seen = Seen(blank, none, none, (True,), ((0.7, 0.3),), turn[None])
+    given = {"points": [PointCloud(points @ turn.T)], "mesh": [Mesh(points, torch.zeros(0, 3, dtype=torch.int64))]}
+    monkeypatch.setattr("maquette.evaluate.pictures.predict", lambda *asked: given)
+    found = answers_shown(build(MULTI), seen, 0)
+    assert isinstance(found["points"], PointCloud) and found["mesh"] is None
+    torch.testing.assert_close(found["points"].points, points)
 
 
 def test_errors_are_distances_in_diagonals_of_the_true_box():
