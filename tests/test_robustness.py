@@ -137,13 +137,17 @@ def evaluation(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     network = build(PointsConfig(SmallEncoder(width=8, features=16, picture_size=32), PointsHead(64, 16)))
     save_model(network, folder / "run", {"train": {"data": str(data)}})
-    evaluate_run(EvaluateConfig(folder / "run", pictures=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.evaluate.report.plot_curves", lambda *_: None)
+        evaluate_run(EvaluateConfig(folder / "run", pictures=0))
     return folder / "run" / "evaluation"
 
 
 @pytest.fixture(scope="module")
 def diagnosis(evaluation):
-    return diagnose_run(DiagnoseConfig(evaluation.parent, frames=2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.diagnose.error_pictures.plot_histogram", lambda *_: None)  # that of `errors`
+        return diagnose_run(DiagnoseConfig(evaluation.parent, frames=1))
 
 
 def test_a_diagnosis_lies_in_the_evaluation_and_counts_every_object(diagnosis, evaluation):
