@@ -151,7 +151,7 @@ def test_the_json_says_what_the_numbers_depend_on(evaluated, data):
         "path": str(data), "categories": ["flat", "tall"], "objects": 8, "views": 16, "left_out": 0
     }  # fmt: skip
     assert scores["seed"] == 0 and scores["missing"] == []
-    assert scores["methods"]["points"]["own_points"] == [4 * 64 + 64]  # four looks whole, half of two
+    assert scores["methods"]["points"]["own_points"] == [3 * 64 + 125]  # three looks whole, 28 % of seven
 
 
 def test_means_over_categories_and_objects_come_from_the_rows(evaluated):

@@ -18,6 +18,7 @@ from maquette.evaluate.compare import CompareConfig, compare_runs
 from maquette.evaluate.pictures import PAPER, Studio
 from maquette.evaluate.scoring import look
 from maquette.evaluate.viewer import turn_of, turned_truth
+from maquette.fitting.descent import FusedAdam
 from maquette.models import (
     AtlasConfig,
     ModelConfig,
@@ -145,7 +146,7 @@ def trained(tmp_path_factory) -> dict[str, Path]:
     for name, model in HEADS.items():
         out = root / name
         network = build(model)
-        optimizer = torch.optim.Adam(network.parameters())
+        optimizer = FusedAdam(network.parameters())
         for step in range(2):
             total_loss(network.losses(*training_batch(learnt, 2, 0, step))).backward()
             optimizer.step()

@@ -135,7 +135,7 @@ def test_integrated_gradients_of_a_product_share_it_out_evenly():
 def test_integrated_gradients_add_up_to_what_the_picture_changes(bundled, representation):
     given = picture(64, seed=3)
     question = ask(bundled, given, CORNER, representation).question
-    heat = heat_map(bundled, given, IntegratedGradients(steps=48), question, representation)
+    heat = heat_map(bundled, given, IntegratedGradients(steps=64), question, representation)
     with torch.no_grad():
         features = bundled.encode(torch.stack([given, torch.zeros_like(given)]))
         full, empty = value_of(question, bundled, representation, features).tolist()

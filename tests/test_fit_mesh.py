@@ -303,7 +303,7 @@ def test_no_fit_imports_the_compiler_of_torch(monkeypatch):
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(ImportError, match=r"torch\._dynamo"):
         torch.optim.Adam([x])
-    for make in (descent.Adam, descent.UniformAdam, descent.Sgd):
+    for make in (descent.Adam, descent.UniformAdam, descent.Sgd, descent.FusedAdam):
         optimizer = make([x])
         list(fit(lambda index: {"square": x.square().sum()}, optimizer, 2))
         optimizer.load_state_dict(optimizer.state_dict())

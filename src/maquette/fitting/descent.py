@@ -1,4 +1,4 @@
-"""The optimisers of fits: torch's Adam and SGD, and uniform Adam, without what torch's bring along.
+"""The optimisers of fits and trainings: torch's Adam and SGD, and uniform Adam, without what torch's bring along.
 
 torch marks the bookkeeping of its optimisers for its compiler, which is imported at the first call and takes longer
 than torch itself: as long as 300 steps of a fit. Nothing is compiled here, so the methods are called as they are.
@@ -35,6 +35,12 @@ class Adam(Descent):
                 deviation = square.sqrt().mul_((1 - second**count) ** -0.5).add_(group["eps"])
                 parameter.addcdiv_(mean, deviation, value=-group["lr"] / (1 - first**count))
         return loss
+
+
+class FusedAdam(Descent, torch.optim.Adam):
+    """torch's own Adam, whose fused kernel updates the many weights of a network at once."""
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
 
 
 class UniformAdam(Descent):

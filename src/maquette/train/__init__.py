@@ -24,6 +24,7 @@ from maquette.data.dataset import open_dataset
 from maquette.data.entries import splits
 from maquette.data.pack import Pack, pack
 from maquette.data.targets import Targets
+from maquette.fitting.descent import FusedAdam
 from maquette.io.atomic import write_json
 from maquette.models import (
     AtlasConfig,
@@ -168,7 +169,7 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
     result = model if average is None else average  # what is validated and saved
     modules = {"model": model} | ({} if average is None else {"average": average})
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    adam = torch.optim.Adam(learning, lr=config.lr, fused=team.device.type in ("cpu", "cuda"))
+    adam = FusedAdam(learning, lr=config.lr, fused=team.device.type in ("cpu", "cuda"))
     stopped = config.resume and (config.out / STATE).is_file()
     start = load_state(config.out, modules, adam, team.scaler) if stopped else 0
     check_together(team, start)
