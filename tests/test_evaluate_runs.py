@@ -3,7 +3,9 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -137,15 +139,17 @@ HEADS: dict[str, ModelConfig] = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> dict[str, Path]:
-    """Runs of two steps, on boxes in 64 cells a side."""
+def trained(tmp_path_factory) -> Callable[[str], Path]:
+    """The run of an architecture, of two steps on boxes, and measured; taken when it is first asked for."""
     root = tmp_path_factory.mktemp("heads")
     boxes = [("known", "box", "train", DEEP), ("other", "box", "train", WIDE), ("asked", "box", "test", WIDE)]
-    data = write_boxes(root / "data", boxes, cells_a_side=64)
-    learnt = pack(data, "train", ENCODER.picture_size, workers=1)
-    for name, model in HEADS.items():
-        out = root / name
-        network = build(model)
+
+    @cache
+    def run(name: str) -> Path:
+        out, cells = root / name, 64 if name == "voxels" else 32
+        if not (data := root / f"data-{cells}").exists():
+            write_boxes(data, boxes, cells_a_side=cells)
+        learnt, network = pack(data, "train", ENCODER.picture_size, workers=1), build(HEADS[name])
         optimizer = FusedAdam(network.parameters())
         for step in range(2):
             total_loss(network.losses(*training_batch(learnt, 2, 0, step))).backward()
@@ -154,12 +158,16 @@ def trained(tmp_path_factory) -> dict[str, Path]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("maquette.evaluate.report.plot_curves", lambda *_: None)
             evaluate_run(EvaluateConfig(out, pictures=1))
-    return {name: root / name for name in HEADS}
+        return out
+
+    return run
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name", ["occupancy", "points", *(pytest.param(name, marks=pytest.mark.slow) for name in ("atlas", "voxels"))]
+)
 def test_a_run_of_every_architecture_is_measured_and_pictured(trained, name):
-    folder = trained[name] / "evaluation"
+    folder = trained(name) / "evaluation"
     method = json.loads((folder / "scores.json").read_text())["methods"][name]
     assert method["objects"] == 1 and "F@0.05" in method["means"]
     (shown,) = json.loads((folder / "pictures" / "index.json").read_text())["objects"]
@@ -174,6 +182,6 @@ def test_a_run_of_every_architecture_is_measured_and_pictured(trained, name):
 
 
 def test_a_field_and_a_cloud_are_compared_on_one_page(trained, tmp_path):
-    comparison = compare_runs(CompareConfig((trained["occupancy"], trained["points"]), tmp_path))
+    comparison = compare_runs(CompareConfig((trained("occupancy"), trained("points")), tmp_path))
     assert [method.name for method in comparison.methods] == ["occupancy", "points"]
     assert (tmp_path / "index.html").read_text().count("<figure>") == 2 + 2  # input and truth, and the answers
