@@ -15,21 +15,29 @@ BIN := $(TEST_VENV)/bin
 # Where bytecode may not be kept, every process compiles all of torch again: seconds each, and tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow lint bench weights clean
+.PHONY: demo test test-slow lint style types tests bench weights clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/maquette reconstruct examples/pictures --out demo --force
 	@echo "Open demo/index.html in a browser."
 
-test: lint
+# The type checker needs one core for a minute, in which the tests begin on the others.
+test: style
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+tests: $(TEST_VENV)/.ready
 	$(ONE_THREAD) $(BIN)/pytest $(SPREAD)
 
 test-slow: $(TEST_VENV)/.ready
 	$(ONE_THREAD) $(BIN)/pytest $(SPREAD) -m slow
 
-lint: $(TEST_VENV)/.ready
+lint: style types
+
+style: $(TEST_VENV)/.ready
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check .
+
+types: $(TEST_VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(TEST_VENV)/.ready

@@ -1,4 +1,4 @@
-"""A picture seen several times: as it is, in the mirror, a little smaller, a little aside. B pictures of S pixels.
+"""A picture seen several times: as it is, in the mirror, a little smaller or larger, a little aside. B pictures of S pixels.
 
 A network's answers to these differ where it is unsure. Clouds unite them: what one answer misses, another may hold.
 N points a look.
