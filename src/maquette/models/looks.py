@@ -1,7 +1,7 @@
-"""A picture seen several times: as it is, in the mirror, a little smaller or larger, a little aside. B pictures of S pixels.
+"""A picture seen several times: as it is, in the mirror, a little smaller or larger, a little aside.
 
-A network's answers to these differ where it is unsure. Clouds unite them: what one answer misses, another may hold.
-N points a look.
+B pictures of S pixels, N points a look. A network's answers to these differ where it is unsure. Clouds unite them: what
+one answer misses, another may hold.
 """
 
 from collections.abc import Sequence
