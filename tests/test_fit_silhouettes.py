@@ -55,8 +55,9 @@ def turned() -> Mesh:
 
 @pytest.fixture(autouse=True)
 def fewer_samples(monkeypatch):
-    """Of the final scores, whose precision is not what is tested here; and fewer pictures of the film."""
-    monkeypatch.setattr("maquette.fitting.record.FILMED", 3)
+    """Of the final scores, whose precision is not what is tested here; and fewer and smaller pictures of the film."""
+    monkeypatch.setattr("maquette.fitting.record.FILMED", 2)
+    monkeypatch.setattr("maquette.fitting.film.SIDE", 48)
     monkeypatch.setattr("maquette.fitting.measure.SAMPLES", 2000)
 
 
@@ -113,7 +114,7 @@ def test_the_result_is_in_the_frame_of_the_mesh_that_was_rendered(tmp_path, targ
 @pytest.mark.parametrize("edges", [Soft(), Dibr(), Antialias()])
 def test_every_kind_of_edge_brings_the_outlines_nearer(tmp_path, edges):
     views = render_views(turned(), Fibonacci(views=10), 40)
-    config = small(tmp_path, tmp_path, edges=edges, steps=25)
+    config = small(tmp_path, tmp_path, edges=edges, steps=12)
     before = view_ious(SilhouetteFit(views, config).mesh(), views).mean()
     task = looped(views, config)
     assert float(view_ious(task.mesh(), task.views()).mean()) > float(before) + 0.1

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maquette import cli
-from maquette.fitting import sweep, trials
+from maquette.fitting import descent, sweep, trials
 from maquette.fitting.moulding import Fixed, begun
 from maquette.fitting.optimizers import Adam, LargeSteps, Sgd
 from maquette.fitting.sweep import FitSweep, InSpace, InViews, runs_of
@@ -34,7 +34,7 @@ def quick(monkeypatch):
 def parabola(lr: float, steps: int, curvature: float = 1.0) -> tuple[Curve, torch.Tensor]:
     """Gradient descent on curvature |x|^2 / 2 from |x| = 1: after k steps |x| is |1 - lr curvature|^k."""
     x = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.SGD([x], lr=lr)
+    optimizer = descent.Sgd([x], lr=lr)
     return traced(
         lambda index: {"parabola": curvature * x.square().sum() / 2},
         optimizer,
@@ -78,7 +78,7 @@ def test_a_run_whose_loss_is_not_finite_keeps_the_readings_before_it():
     x = torch.ones(1, 3, requires_grad=True)
     curve = traced(
         lambda index: {"root": (x.square().sum() / (0.0 if index == 5 else 1.0))},
-        torch.optim.SGD([x], lr=0.01),
+        descent.Sgd([x], lr=0.01),
         50,
         quality=lambda: 1.0,
     )
@@ -89,9 +89,7 @@ def test_a_run_whose_loss_is_not_finite_keeps_the_readings_before_it():
 def test_a_run_without_a_measurable_shape_is_stopped():
     qualities = iter([1.0, 0.5, math.nan])
     x = torch.ones(1, 3, requires_grad=True)
-    curve = traced(
-        lambda index: {"x": x.square().sum()}, torch.optim.SGD([x], lr=0.01), 9, quality=lambda: next(qualities)
-    )
+    curve = traced(lambda index: {"x": x.square().sum()}, descent.Sgd([x], lr=0.01), 9, quality=lambda: next(qualities))
     assert "nothing is left to measure" in curve.ended and len(curve.readings) == 2
 
 
@@ -329,7 +327,7 @@ def test_adam_walks_its_learning_rate_whatever_the_gradient():
         x = torch.ones(5, 3, requires_grad=True)
         curve = traced(
             lambda index, x=x, scale=scale: {"x": scale * x.square().sum()},
-            torch.optim.Adam([x], lr=1e-3),
+            descent.Adam([x], lr=1e-3),
             2,
             quality=lambda: 0.0,
         )

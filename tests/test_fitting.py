@@ -14,6 +14,7 @@ from forked import ended, forked, send
 from maquette import cli, transforms
 from maquette.fitting import descent, fit, generator_at, unit_from_target
 from maquette.fitting import record as saving
+from maquette.fitting.descent import Adam, Sgd
 from maquette.fitting.measure import measure, table
 from maquette.fitting.points import FitPoints, fit_points
 from maquette.fitting.record import Record, film_steps
@@ -26,7 +27,7 @@ def noisy_fit(out: Path, *, resume: bool = False, seconds: float = 0.0) -> None:
     """Sixty steps, of so many seconds, through noise that follows from the step."""
     torch.set_num_threads(1)
     x = torch.full((3,), 4.0, requires_grad=True)
-    optimizer = torch.optim.Adam([x], lr=0.1)
+    optimizer = Adam([x], lr=0.1)
     with Record(out, {"lr": 0.1}, 60, resume=resume) as record:
         record.restore({"x": x}, optimizer)
 
@@ -59,9 +60,7 @@ def tetrahedron_file(tmp_path) -> Path:
 
 def test_fit_minimises_the_sum_of_its_terms_and_tells_each():
     x = torch.tensor([3.0], requires_grad=True)
-    steps = list(
-        fit(lambda index: {"a": (x - 1).square().sum(), "b": 0 * x.sum() + index}, torch.optim.SGD([x], lr=0.5), 2)
-    )
+    steps = list(fit(lambda index: {"a": (x - 1).square().sum(), "b": 0 * x.sum() + index}, Sgd([x], lr=0.5), 2))
     assert [step.index for step in steps] == [0, 1]
     assert steps[0].terms == {"a": 4.0, "b": 0.0} and steps[1].terms == {"a": 0.0, "b": 1.0}
     assert steps[1].loss == 1
@@ -70,7 +69,7 @@ def test_fit_minimises_the_sum_of_its_terms_and_tells_each():
 
 def test_a_term_that_is_not_finite_names_itself_and_the_step_and_changes_nothing():
     x = torch.tensor([2.0], requires_grad=True)
-    optimizer = torch.optim.SGD([x], lr=0.1, momentum=0.9)
+    optimizer = Sgd([x], lr=0.1, momentum=0.9)
 
     def objective(index: int):
         return {"fine": x.square().sum(), "rotten": x.sum() * (torch.nan if index == 3 else 0.0)}
@@ -123,7 +122,8 @@ def slow_fit(out: Path) -> None:
 
 @pytest.fixture
 def short_film(monkeypatch) -> None:
-    """Two pictures instead of forty."""
+    """Two small pictures instead of forty."""
+    monkeypatch.setattr("maquette.fitting.film.SIDE", 48)
     monkeypatch.setattr(saving, "FILMED", 2)
 
 
@@ -174,7 +174,7 @@ def test_a_finished_fit_resumes_to_itself(undisturbed, tmp_path):
 
 def test_a_loss_that_is_not_finite_leaves_the_state_before_it(tmp_path):
     x = torch.tensor([4.0], requires_grad=True)
-    optimizer = torch.optim.SGD([x], lr=0.1)
+    optimizer = Sgd([x], lr=0.1)
     with (
         pytest.raises(FloatingPointError, match=r"rotten is not finite in step 3 .* the state after 2 steps is in"),
         Record(tmp_path / "fit", {}, 10) as record,
@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it(tmp_path):
     # 4 * 0.8 after each step; the loss of step 2 was finite where it began.
     y = torch.zeros(1, requires_grad=True)
     with Record(tmp_path / "fit", {}, 10, resume=True) as record:
-        record.restore({"x": y}, torch.optim.SGD([y], lr=0.1))
+        record.restore({"x": y}, Sgd([y], lr=0.1))
         assert record.start == 2
     assert y.item() == pytest.approx(4 * 0.8**2)
 
@@ -219,7 +219,7 @@ def test_an_existing_folder_is_refused_without_force_and_other_settings_on_resum
         Record(tmp_path / "fit", {"lr": 0.2}, 5, resume=True)
 
 
-def test_ctrl_c_gives_exit_code_130_and_a_state_to_go_on_from(tetrahedron_file, tmp_path, monkeypatch):
+def test_ctrl_c_gives_exit_code_130_and_a_state_to_go_on_from(tetrahedron_file, short_film, tmp_path, monkeypatch):
     from maquette.fitting import points
 
     out, taken = tmp_path / "fit", []
@@ -246,7 +246,7 @@ def test_ctrl_c_gives_exit_code_130_and_a_state_to_go_on_from(tetrahedron_file, 
     ]
     monkeypatch.setattr(points, "chamfer", interrupted)
     assert cli.main(said) == 130
-    monkeypatch.undo()
+    monkeypatch.setattr(points, "chamfer", true_chamfer)
     assert (out / "state.safetensors").is_file() and not (out / "result.ply").exists()
     assert cli.main(said) == 2
     assert cli.main([*said, "--resume"]) == 0

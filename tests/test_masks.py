@@ -188,7 +188,7 @@ def composite(generator, size=(160, 200)):
     return torch.cat([torch.where(solid[..., None], color, rgb), torch.ones(*size, 1)], -1), solid
 
 
-@pytest.mark.parametrize("size", [(160, 200), (48, 60), (700, 610)])
+@pytest.mark.parametrize("size", [pytest.param((160, 200), marks=pytest.mark.slow), (48, 60), (700, 610)])
 def test_colours_tell_an_object_from_a_textured_background(generator, size):
     rgba, solid = composite(generator, size)
     mask = foreground(rgba)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from maquette.fitting.descent import Adam
 from maquette.models import Features, OccupancyConfig, build, load_run, save_model
 from maquette.models.occupancy import (
     AdditiveOccupancy,
@@ -135,7 +136,7 @@ def test_every_field_sends_a_gradient_to_the_encoder(head, generator):
 def taught_a_slab(head) -> tuple[OccupancyDecoder, Features]:
     """A field that has learnt x > 0.1 at all y and z."""
     decoder, features = seeded(head), Features(torch.ones(1, 16))
-    optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    optimizer = Adam(decoder.parameters(), lr=1e-2)
     for step in range(40):
         places = random(1, 400, 3, seed=step) - 0.5
         inside = (places[..., 0] > 0.1).float()

@@ -32,13 +32,18 @@ def cloud(seed, n):
     return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
 
 
+def also(k: int) -> list:
+    """What is left of one and of k neighbours in every layout."""
+    left = [(1, "random"), (k, "lattice"), (1, "not finite")]
+    return [pytest.param(*each, marks=pytest.mark.slow) for each in left]
+
+
 @pytest.fixture
 def kernels_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+@pytest.mark.parametrize(("k", "layout"), [(3, "random"), (1, "lattice"), (3, "not finite"), *also(3)])
 def test_nearest_agrees_with_its_reference_on_ragged_clouds(k, layout, kernels_device):
     queries, points = cloud(0, 90), cloud(1, 330)
     if layout == "lattice":
@@ -66,8 +71,7 @@ def test_layers_of_faces_agree_with_their_reference_also_for_faces_through_the_c
     assert (found[..., 0] >= 0).any()
 
 
-@pytest.mark.parametrize("k", [1, 7])
-@pytest.mark.parametrize("layout", ["random", "lattice", "not finite"])
+@pytest.mark.parametrize(("k", "layout"), [(7, "random"), (1, "lattice"), (7, "not finite"), *also(7)])
 def test_balls_agree_with_their_reference_on_ragged_clouds(k, layout, kernels_device):
     queries, points = cloud(0, 90), cloud(1, 330)
     if layout == "lattice":
