@@ -48,9 +48,11 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch, request):
-    """Fewer vertices than a person would want, but in the test that counts them."""
+    """Fewer vertices and pixels than a person would want, but in the tests that count them."""
     if "three_lines" not in request.node.name:
         monkeypatch.setattr("maquette.reconstruct.VERTICES", 500)
+    if not any(words in request.node.name for words in ("lies_over", "every_file")):
+        monkeypatch.setattr("maquette.reconstruct.CROP", 128)
 
 
 @pytest.fixture
@@ -89,6 +91,18 @@ def bomb(width: int, height: int) -> bytes:
 
 def command(*words) -> int:
     return cli.main(["reconstruct", *map(str, words), "--turntable-frames", "1"])
+
+
+@pytest.fixture(scope="module")
+def done(run, tmp_path_factory) -> Path:
+    """What the command writes for one picture, to be copied."""
+    folder = tmp_path_factory.mktemp("done")
+    write_picture(disc(), folder / "disc.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.reconstruct.VERTICES", 500)
+        patch.setattr("maquette.reconstruct.CROP", 128)
+        assert command(folder / "disc.png", "--out", folder / "out", "--run", run) == 0
+    return folder / "out"
 
 
 def test_three_lines_of_python_give_a_solid(run, tmp_path):
@@ -181,9 +195,9 @@ def test_nothing_is_written_when_every_picture_fails(run, photos, tmp_path, caps
     assert "nothing was reconstructed" in capsys.readouterr().err
 
 
-def test_an_existing_out_is_kept_unless_forced(run, photos, tmp_path, capsys):
+def test_an_existing_out_is_kept_unless_forced(run, done, photos, tmp_path, capsys):
     out = tmp_path / "out"
-    assert command(photos / "disc.png", "--out", out, "--run", run) == 0
+    shutil.copytree(done, out)
     (out / "old").touch()
     assert command(photos / "disc.png", "--out", out, "--run", run) == 2
     assert "--force" in capsys.readouterr().err
@@ -199,16 +213,16 @@ def test_force_does_not_replace_what_is_not_ours(run, photos, tmp_path, capsys):
     assert (photos / "disc.png").exists()
 
 
-def test_force_does_not_delete_its_own_inputs(run, photos, tmp_path, capsys):
+def test_force_does_not_delete_its_own_inputs(run, done, tmp_path, capsys):
     out = tmp_path / "out"
-    assert command(photos / "disc.png", "--out", out, "--run", run) == 0
+    shutil.copytree(done, out)
     assert command(out / "disc" / "input.png", "--out", out, "--run", run, "--force") == 2
     assert "would delete" in capsys.readouterr().err
 
 
-def test_a_forced_run_that_fails_leaves_the_old_results(run, photos, tmp_path):
+def test_a_forced_run_that_fails_leaves_the_old_results(run, done, photos, tmp_path):
     out = tmp_path / "out"
-    assert command(photos / "disc.png", "--out", out, "--run", run) == 0
+    shutil.copytree(done, out)
     before = (out / "reconstruction.json").read_bytes()
     assert command(photos / "empty.png", "--out", out, "--run", run, "--force") == 2
     assert (out / "reconstruction.json").read_bytes() == before
