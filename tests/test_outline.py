@@ -35,7 +35,7 @@ def test_a_camera_that_looks_past_the_mask_is_turned_to_it():
     mask = silhouette(
         BALL, look_at(torch.tensor([0.06, 0.04, 2.0]), torch.tensor([0.06, 0.04, 0.0]), focal=100.0, size=(96, 96))
     )
-    found = fit_outline(BALL, CAMERA, mask, steps=40)
+    found = fit_outline(BALL, CAMERA, mask, steps=25)
     assert found.after > found.before + 0.05
     assert not torch.equal(found.camera.world_from_cam, CAMERA.world_from_cam)
     # What the pose explains need not bend the shape: its radius stays.
