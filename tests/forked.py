@@ -25,7 +25,9 @@ def forked(
     process = multiprocessing.get_context("fork").Process(
         target=_alone, args=(target, arguments, said, environment or {})
     )
-    process.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
+        process.start()
     return process
 
 

@@ -155,8 +155,7 @@ def test_points_are_saved_as_points(run, tmp_path):
     assert command(tmp_path / "disc.png", "--out", tmp_path / "out", "--run", run, "--as", "points") == 0
     cloud = load(tmp_path / "out" / "disc" / "points.ply")
     assert isinstance(cloud, PointCloud)
-    # The network's own 256 of four looks, and half of those of the two others.
-    assert cloud.points.shape == (3 * 256 + 502, 3)  # three looks whole, 28 % of seven
+    assert cloud.points.shape == (3 * 256 + 502, 3)  # three looks whole, 28 % of the points of seven
 
 
 def test_bad_pictures_are_named_and_the_others_done(run, photos, tmp_path, capsys):

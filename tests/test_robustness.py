@@ -248,10 +248,10 @@ def test_retrieval_answers_with_the_training_data_that_are_named_where_the_old_o
 def test_a_diagnosis_is_replaced_as_a_whole_or_not_at_all_and_nothing_else_with_it(diagnosis, evaluation, monkeypatch):
     folder = evaluation / "diagnosis"
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
-    (folder / "pictures" / "holiday.webp").touch()
+    (folder / "pictures" / "2019-holiday.webp").touch()
     with pytest.raises(FileExistsError, match=r"holiday\.webp: is not of an earlier diagnosis"):
         diagnose_run(DiagnoseConfig(evaluation))
-    (folder / "pictures" / "holiday.webp").unlink()
+    (folder / "pictures" / "2019-holiday.webp").unlink()
 
     def full(diagnosis, out):
         raise OSError(28, "No space left on device")

@@ -11,11 +11,10 @@ import glob
 import math
 import sys
 import time
-import typing
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 import tyro
@@ -124,7 +123,7 @@ def chosen(run: Run, representation: Representation | None) -> Representation:
         )
     held = run.model.representations
     if representation is None:
-        return typing.cast(Representation, preferred(held))
+        return cast(Representation, preferred(held))
     if representation not in held:
         raise ValueError(f"reconstruct: the run {run.folder} predicts {', '.join(held)}, not {representation}")
     return representation

@@ -46,7 +46,7 @@ from maquette.diagnose.measuring import (
     measured_errors,
     replies,
 )
-from maquette.diagnose.page import PLOTS, write_diagnosis_page
+from maquette.diagnose.page import CAPTIONS, PLOTS, write_diagnosis_page
 from maquette.evaluate.opened import Evaluated, open_evaluation
 from maquette.evaluate.pictures import CLAY, STONE, camera_like, input_picture, portrait, surface_shown, webp
 from maquette.evaluate.scoring import Seen, generator_of, look, target_of
@@ -123,7 +123,8 @@ def check_replaceable(out: Path) -> None:
     """An error where `out` holds anything but an earlier diagnosis, for all that it holds is replaced."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out}: exists and is not a folder; give another --out")
-    names = [FILE, "index.html", *PLOTS, "pictures/[0-9]*-*.webp", *(f"errors/{kind}/*" for kind in KINDS)]
+    pictures = (f"pictures/[0-9]*-{what}.webp" for what in CAPTIONS)
+    names = [FILE, "index.html", *PLOTS, *pictures, *(f"errors/{kind}/*" for kind in KINDS)]
     ours = {file for name in names for file in out.glob(name)}
     others = sorted(file for file in out.rglob("*") if not file.is_dir() and file not in ours)
     if others:

@@ -40,6 +40,8 @@ def replacing(out: Path, *, force: bool) -> Iterator[Path]:
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
             raise OSError(f"{out}: cannot be written: the disk is full") from error
+        if isinstance(error.filename, str) and not _concerns(target, temporary, Path(error.filename).resolve()):
+            raise  # an input that cannot be read, say, has its own name in the error
         reason = reason_of(error, out).replace(str(temporary), str(out))
         raise OSError(reason if reason.startswith(str(out)) else f"{out}: {reason}") from error
     finally:
@@ -47,6 +49,11 @@ def replacing(out: Path, *, force: bool) -> Iterator[Path]:
             old.rename(target)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _concerns(target: Path, temporary: Path, path: Path) -> bool:
+    """Whether a path lies in the new folder, or is the one it replaces or a folder that holds both."""
+    return path.is_relative_to(temporary) or target.is_relative_to(path)
 
 
 def reason_of(error: BaseException, path: Path) -> str:
