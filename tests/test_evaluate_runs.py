@@ -164,7 +164,7 @@ def trained(tmp_path_factory) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize(
-    "name", ["occupancy", "points", *(pytest.param(name, marks=pytest.mark.slow) for name in ("atlas", "voxels"))]
+    "name", [pytest.param(name, marks=() if name in ("occupancy", "points") else pytest.mark.slow) for name in HEADS]
 )
 def test_a_run_of_every_architecture_is_measured_and_pictured(trained, name):
     folder = trained(name) / "evaluation"
