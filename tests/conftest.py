@@ -41,13 +41,24 @@ torch.set_num_threads(1)
 
 
 def pytest_runtest_setup() -> None:
-    """Collections look at what a test makes, not at the million objects of modules, which takes a second each time."""
+    """Collections look at what a test makes, not at the million objects of modules, which takes a second each time.
+
+    Cycles of garbage that are alive now are freed, and warn, at the end only.
+    """
     gc.collect()
     gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_levels():
+    """Evaluations try three levels for a category's mean shape instead of fourteen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.evaluate.baselines.LEVELS", (0.2, 0.35, 0.5))
+        yield
 
 
 @pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
