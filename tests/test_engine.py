@@ -59,7 +59,7 @@ def alone(data, tmp_path_factory) -> list[float]:
 
 
 TRAINS = """
-import sys; from pathlib import Path; from tests.test_engine import config; from maquette.train import train
+import sys; from pathlib import Path; from test_engine import config; from maquette.train import train
 train(config(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
@@ -239,7 +239,7 @@ def test_two_nodes_go_through_the_losses_of_one_process(data, tmp_path, alone):
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "two"),
         *(str(program), str(data), str(tmp_path / "run")),
     ]
-    settings = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    settings = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     nodes = [subprocess.Popen(node, env=settings, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for started in nodes:
         _, error = started.communicate(timeout=300)
