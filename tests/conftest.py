@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -13,35 +12,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
-import jaxtyping
 import torch
+
+from checked import check_types
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run in Python, on tensors of the CPU
 
-SOURCE = Path(__file__).parents[1] / "src" / "maquette"
-
-
-def kernel_modules() -> set[str]:
-    """Modules of numba's or Triton's kernels: the hook's wrappers are not Python that either can compile."""
-    kernels = re.compile(r"^(from|import) (numba|triton)", re.MULTILINE)
-    files = [file for file in SOURCE.rglob("*.py") if kernels.search(file.read_text())]
-    return {".".join(("maquette", *file.relative_to(SOURCE).with_suffix("").parts)) for file in files}
-
-
-def check_types() -> None:
-    """From now on, every function and dataclass of the package checks the shapes and types in its signature."""
-    hook = jaxtyping.install_import_hook("maquette", "beartype.beartype").hook
-    inside, kernels = hook.should_instrument, kernel_modules()
-    hook.should_instrument = lambda name: inside(name) and name not in kernels
-
-
 check_types()
 torch.set_num_threads(1)
+gc.disable()  # until the tests are collected: modules are no garbage
 
 
-def pytest_runtest_setup() -> None:
-    """Collections look at what a test makes, not at the million objects of modules, which takes a second each time.
+def pytest_collection_finish() -> None:
+    gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_collections():
+    """Collections look at what tests make, not at the million objects of modules, which takes a second each time.
 
     Cycles of garbage that are alive now are freed, and warn, at the end only.
     """

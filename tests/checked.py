@@ -1,0 +1,83 @@
+"""Every function and dataclass of the package checks the shapes and types of its signature, where tests run it.
+
+jaxtyping's import hook decorates them all, which for thousands of functions takes longer than many tests; here the
+checks of a function are made when it is first called, and look at its arguments once.
+"""
+
+import functools
+import inspect
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import beartype
+import jaxtyping
+from jaxtyping._storage import pop_shape_memo, push_shape_memo
+
+SOURCE = Path(__file__).parents[1] / "src" / "maquette"
+jaxtyped = jaxtyping.jaxtyped
+
+
+def check_types() -> None:
+    """From now on, whatever is imported of the package checks its signatures."""
+    jaxtyping.jaxtyped = checked  # the hook writes this name above every function and class
+    hook = jaxtyping.install_import_hook("maquette", "beartype.beartype").hook
+    inside, kernels = hook.should_instrument, kernel_modules()
+    hook.should_instrument = lambda name: inside(name) and name not in kernels
+
+
+def kernel_modules() -> set[str]:
+    """Modules of numba's or Triton's kernels: the wrappers are not Python that either can compile."""
+    kernels = re.compile(r"^(from|import) (numba|triton)", re.MULTILINE)
+    files = [file for file in SOURCE.rglob("*.py") if kernels.search(file.read_text())]
+    return {".".join(("maquette", *file.relative_to(SOURCE).with_suffix("").parts)) for file in files}
+
+
+def checked(typechecker):
+    """Stands for `jaxtyping.jaxtyped(typechecker=...)`: the decorator of a function or a class."""
+
+    def decorate(target):
+        if isinstance(target, types.FunctionType):
+            return checked_when_called(target)
+        if isinstance(target, classmethod | staticmethod):
+            return type(target)(decorate(target.__func__))
+        return jaxtyped(target, typechecker=typechecker)
+
+    return decorate
+
+
+def checked_when_called(function: types.FunctionType) -> types.FunctionType:
+    """The function, which makes its checks when it is first called; itself if it has no annotations."""
+    if not function.__annotations__:
+        return function
+    signature = inspect.signature(function)
+    check = None
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        nonlocal check
+        if check is None:
+            function.__annotations__ = {name: resolved(hint, function) for name, hint in call.__annotations__.items()}
+            check = beartype.beartype(function)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        push_shape_memo(bound.arguments)  # the sizes of named axes, and the arguments that shapes like "N {k}" name
+        try:
+            return check(*args, **kwargs)
+        finally:
+            pop_shape_memo()
+
+    return call
+
+
+def resolved(hint, function: types.FunctionType):
+    """The hint without quotes, or anything where only the type checker imports the name."""
+
+    def of(_: hint): ...
+
+    try:
+        return typing.get_type_hints(of, function.__globals__, include_extras=True)["_"]
+    except NameError:
+        return Any

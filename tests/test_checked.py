@@ -1,0 +1,41 @@
+"""The checks that every other test relies on: a wrong shape or type in a signature is an error."""
+
+import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
+from jaxtyping import Float, TypeCheckError
+from torch import Tensor
+
+from checked import checked_when_called
+from maquette.shapes import PointCloud, estimate_normals
+
+
+@checked_when_called
+def rows_of(a: Float[Tensor, "A 3"], b: Float[Tensor, "B 3"], lie: bool = False) -> Float[Tensor, "A B"]:
+    return torch.zeros(len(b), len(a)) if lie else torch.zeros(len(a), len(b))
+
+
+def test_shapes_that_agree_pass_call_after_call():
+    for count in (2, 5):
+        assert rows_of(torch.zeros(count, 3), torch.zeros(4, 3)).shape == (count, 4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param((torch.zeros(2, 4), torch.zeros(4, 3)), id="a wrong axis"),
+        pytest.param((torch.zeros(2, 3, dtype=torch.long), torch.zeros(4, 3)), id="a wrong dtype"),
+        pytest.param((torch.zeros(2, 3), [[0.0, 0.0, 0.0]]), id="a wrong type"),
+        pytest.param((torch.zeros(2, 3), torch.zeros(4, 3), True), id="a wrong result"),
+    ],
+)
+def test_what_disagrees_with_the_signature_is_an_error(arguments):
+    with pytest.raises(BeartypeCallHintViolation):
+        rows_of(*arguments)
+
+
+def test_the_package_is_checked():
+    with pytest.raises(TypeCheckError):
+        PointCloud(torch.zeros(3, 2))
+    with pytest.raises(BeartypeCallHintViolation):
+        estimate_normals(PointCloud(torch.zeros(9, 3)), "seven")
