@@ -15,30 +15,22 @@ BIN := $(TEST_VENV)/bin
 # Where bytecode may not be kept, every process compiles all of torch again: seconds each, and tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow lint style types tests bench weights clean
+.PHONY: demo test test-slow lint bench weights clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/maquette reconstruct examples/pictures --out demo --force
 	@echo "Open demo/index.html in a browser."
 
-# The type checker needs one core for a minute, in which the tests begin on the others.
-test: style
-	@$(MAKE) --no-print-directory -j 2 types tests
-
-tests: $(TEST_VENV)/.ready
+test: lint
 	$(ONE_THREAD) $(BIN)/pytest $(SPREAD)
 
 test-slow: $(TEST_VENV)/.ready
 	$(ONE_THREAD) $(BIN)/pytest $(SPREAD) -m slow
 
-lint: style types
-
-style: $(TEST_VENV)/.ready
+lint: $(TEST_VENV)/.ready
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check .
-
-types: $(TEST_VENV)/.ready
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python --output-format min-text
 
 bench: $(TEST_VENV)/.ready
 	$(BIN)/python benchmarks/run.py --out docs/benchmarks.md

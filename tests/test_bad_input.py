@@ -108,7 +108,7 @@ CASES = [
     ("ray_hits", "directions has shape", lambda: ops.ray_hits(points(4, 3), points(4, 2), VERTICES, FACES)),
     ("ray_hits", "directions .5, 3.", lambda: ops.ray_hits(points(4, 3), points(5, 3), VERTICES, FACES)),
     ("touched_cells", "corners has shape .4, 3.", lambda: ops.touched_cells(points(4, 3), (2, 2, 2))),
-    ("touched_cells", "size is .2, 2.", lambda: ops.touched_cells(points(4, 3, 3), (2, 2))),  # pyright: ignore[reportArgumentType]
+    ("touched_cells", "size is .2, 2.", lambda: ops.touched_cells(points(4, 3, 3), (2, 2))),
     ("closest_points", "points has shape .5, 2.", lambda: shapes.closest_points(BALL, points(5, 2))),
     (
         "closest_points",
@@ -137,7 +137,7 @@ CASES = [
     (
         "points_to_volume",
         "resolution is .4, 4.",
-        lambda: shapes.points_to_volume(points(5, 3), points(5, 4), resolution=(4, 4)),  # pyright: ignore[reportArgumentType]
+        lambda: shapes.points_to_volume(points(5, 3), points(5, 4), resolution=(4, 4)),
     ),
     ("volume_at", "volume has shape .4, 4, 4.", lambda: shapes.volume_at(points(4, 4, 4), points(5, 3))),
     ("local_frames", "points has shape .9, 2.", lambda: shapes.local_frames(points(9, 2), 4)),

@@ -7,22 +7,22 @@ import torch
 
 pytest.importorskip("pytorch3d", reason="PyTorch3D is not installed, so its numbers cannot be compared with ours")
 
-from pytorch3d.loss import (  # pyright: ignore
+from pytorch3d.loss import (
     chamfer_distance,
     mesh_edge_loss,
     mesh_laplacian_smoothing,
     mesh_normal_consistency,
     point_mesh_face_distance,
 )
-from pytorch3d.ops import ball_query as their_ball_query  # pyright: ignore
-from pytorch3d.ops import knn_points, sample_farthest_points  # pyright: ignore
-from pytorch3d.renderer import (  # pyright: ignore
+from pytorch3d.ops import ball_query as their_ball_query
+from pytorch3d.ops import knn_points, sample_farthest_points
+from pytorch3d.renderer import (
     MeshRasterizer,
     PerspectiveCameras,
     RasterizationSettings,
     SoftSilhouetteShader,
 )
-from pytorch3d.structures import Meshes, Pointclouds  # pyright: ignore
+from pytorch3d.structures import Meshes, Pointclouds
 
 from maquette import losses, ops
 from maquette.camera import orbit

@@ -37,7 +37,7 @@ _HOMES = {
 }
 _HOME_OF = {name: f"maquette.{home}" for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME_OF)]
+__all__ = ["__version__", *sorted(_HOME_OF)]  # pyrefly: ignore[unresolvable-dunder-all]
 
 
 def __getattr__(name: str):

@@ -142,7 +142,8 @@ def _half_angle_factors(squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tenso
         0.5 * (1 - s / 12 * (1 - s / 30 * (1 - s / 56 * (1 - s / 90 * (1 - s / 132))))),
         (1 - s / 20 * (1 - s / 42 * (1 - s / 72 * (1 - s / 110 * (1 - s / 156))))) / 6,
     )
-    return tuple(torch.where(small, near, far) for near, far in zip(series, exact, strict=True))  # pyright: ignore
+    of_sine, of_cosine, of_rest = (torch.where(small, near, far) for near, far in zip(series, exact, strict=True))
+    return of_sine, of_cosine, of_rest
 
 
 def cross_matrix(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:

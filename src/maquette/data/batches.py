@@ -127,10 +127,8 @@ def _targets(
     augmentation: Augmentation,
     draws: list[np.random.Generator],
 ) -> Targets:
-    known = np.isfinite(cameras).all(-1)
-    azimuth, elevation, distance = torch.from_numpy(np.where(known[:, None], cameras, 1.0).astype(np.float32)).unbind(
-        -1
-    )
+    known = np.isfinite(cameras.sum(-1, keepdims=True))
+    azimuth, elevation, distance = torch.from_numpy(np.where(known, cameras, 1.0).astype(np.float32)).unbind(-1)
     targets = Targets(
         torch.from_numpy(points),
         None if voxels is None else torch.from_numpy(np.ascontiguousarray(voxels)),
@@ -139,7 +137,7 @@ def _targets(
         azimuth.contiguous(),
         elevation.contiguous(),
         distance.contiguous(),
-        torch.from_numpy(known),
+        torch.from_numpy(known[:, 0]),
         torch.tensor([int(rng.integers(2**62)) for rng in draws]),
     )
     return in_viewer_frame(targets) if augmentation.frame == "viewer" else targets

@@ -126,7 +126,7 @@ def read_intrinsics(path: str | Path) -> tuple[Float[Tensor, "3 3"], tuple[int, 
         values = json.loads(read_file(path).decode("utf-8"))
         width, height = values["width"], values["height"]
         K = torch.tensor([float(x) for x in values["intrinsic_matrix"]]).reshape(3, 3).mT.contiguous()
-    except (ValueError, KeyError, TypeError, OverflowError, RuntimeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise OSError(f"{path}: not a camera of width, height and an intrinsic_matrix of 9 numbers") from error
     if not (type(width) is type(height) is int and width > 0 and height > 0):
         raise OSError(f"{path}: width {width} and height {height}; whole numbers of pixels are wanted")

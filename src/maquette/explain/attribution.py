@@ -43,7 +43,7 @@ def smooth_gradient(score: Score, picture: Float[Tensor, "4 S S"], method: Smoot
             stdevs=(method.noise, 0.0),
             abs=False,
         )
-    return torch.cat(found, 1)[0].detach()
+    return torch.cat(found, 1)[0].detach()  # pyrefly: ignore[bad-argument-type]: a pair, as `parts` is
 
 
 def integrated_gradients(

@@ -26,7 +26,7 @@ class Adam(Descent):
         super().__init__(params, {"lr": lr, "betas": checked_betas("Adam", lr, betas), "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure=None):  # pyrefly: ignore[bad-override]: torch tells with and without a closure apart
         loss = _evaluated(closure)
         for group in self.param_groups:
             first, second = group["betas"]
@@ -54,7 +54,7 @@ class UniformAdam(Descent):
         super().__init__(params, {"lr": lr, "betas": checked_betas("UniformAdam", lr, betas), "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure=None):  # pyrefly: ignore[bad-override]: torch tells with and without a closure apart
         loss = _evaluated(closure)
         for group in self.param_groups:
             first, second = group["betas"]
@@ -74,7 +74,7 @@ class Sgd(Descent):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure=None):  # pyrefly: ignore[bad-override]: torch tells with and without a closure apart
         loss = _evaluated(closure)
         for group in self.param_groups:
             for parameter, gradient in _moved(group):

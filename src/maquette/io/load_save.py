@@ -1,6 +1,7 @@
 """`load` and `save`: files become shapes and shapes files, by the suffix and the type."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ _READERS = {
     ".stl": read_stl,
     ".npz": read_voxels,
 }
-_WRITERS = {
+_WRITERS: dict[type, dict[str, Callable[..., None]]] = {
     Mesh: {".glb": write_glb, ".obj": write_obj, ".ply": write_ply, ".stl": write_stl, ".off": write_off},
     PointCloud: {".glb": write_glb, ".obj": write_obj, ".ply": write_ply},
     Voxels: {".npz": write_voxels},

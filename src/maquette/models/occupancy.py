@@ -302,7 +302,7 @@ class Triplane(nn.Module):
             grow += [_normalisation(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
         self.grow = nn.Sequential(*grow)
         # Channels last is the quicker memory order of convolutions on CPUs.
-        self.grow.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch's types lack it
+        self.grow.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]: torch's types lack it
         self.layers = nn.Sequential(
             nn.Linear(3 * config.channels + 3, config.hidden), nn.ReLU(),
             nn.Linear(config.hidden, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1),

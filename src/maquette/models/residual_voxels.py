@@ -79,7 +79,7 @@ class ResidualVoxelsDecoder(nn.Module):
         self.start = nn.Linear(features, channels[0] * SIDE**3)
         self.levels = nn.ModuleList(Level(inputs, outputs, features) for inputs, outputs in pairwise([*channels, 0]))
         # Channels last is the quicker memory order on CPUs, 1.5 times here.
-        self.levels.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]: torch's types lack it
+        self.levels.to(memory_format=torch.channels_last_3d)  # pyrefly: ignore[no-matching-overload]: torch's types lack it
 
     def pyramid(self, features: Features) -> list[Float[Tensor, "B z y x"]]:
         """Logits from 8 cells a side to the resolution."""

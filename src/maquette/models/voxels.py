@@ -45,7 +45,7 @@ class VoxelsDecoder(nn.Module):
             nn.ConvTranspose3d(d, 1, 2, 2),
         )  # fmt: skip
         # Channels last is the quicker memory order on CPUs, 1.5 times here.
-        self.grow.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]: torch's types lack it
+        self.grow.to(memory_format=torch.channels_last_3d)  # pyrefly: ignore[no-matching-overload]: torch's types lack it
 
     def forward(self, features: Features) -> Float[Tensor, "B Z Y X"]:
         """Logits; a probability is their sigmoid."""

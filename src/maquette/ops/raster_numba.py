@@ -83,6 +83,7 @@ def raster_bands(lo, hi, bands, vertices, faces, boxes, index):
             inverse = 1.0 / det
             zx, zy, zw = (ux + vx + wx) * inverse, (uy + vy + wy) * inverse, (uw + vw + ww) * inverse
             wide = x1 - x0 > SPAN
+            ru = rv = rw = 0.0
             if wide:
                 ru, rv, rw = reciprocal(ux), reciprocal(vx), reciprocal(wx)
             for y in range(y0, y1):

@@ -105,7 +105,7 @@ def _on_screen(
     middle = of_views(camera.center)
     match camera:
         case Camera():
-            each: AnyCamera = Camera(pose, of_views(camera.focal), middle, camera.size)
+            each = Camera(pose, of_views(camera.focal), middle, camera.size)
             depth = each.depth(points)
             w, scale = torch.where(depth > 0, depth, 1.0), each.focal.mean(-1, keepdim=True)
         case OrthographicCamera():

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Schedule = Literal["cosine", "constant"]
 
@@ -24,6 +24,6 @@ def follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> Non
     Buffers, as the statistics of batch normalisation, are averages already and are copied.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
+    torch._foreach_lerp_(list[Tensor](average.parameters()), list[Tensor](model.parameters()), share)
     for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)

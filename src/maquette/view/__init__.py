@@ -134,6 +134,7 @@ def shown_of(folder: Path | None, config: ViewConfig) -> tuple[Run, Dataset, tup
 
 def names_of(paths: tuple[Path, ...]) -> list[str]:
     """File names, with as many parents as tell them apart."""
+    names: list[str] = []
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):

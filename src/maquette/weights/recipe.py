@@ -70,12 +70,10 @@ class Recipe:
 
 def make_weights(recipe: Recipe) -> None:
     usable_device(recipe.device, "weights")
-    studio, wild = (
-        PrepareSynthetic(
-            out=recipe.work / name, count=count, views=recipe.views, size=96, val=0.02, test=0.03, conditions=name
-        )
-        for name, count in zip(("studio", "wild"), recipe.objects[:2], strict=True)
+    studio = PrepareSynthetic(
+        out=recipe.work / "studio", count=recipe.objects[0], views=recipe.views, size=96, val=0.02, test=0.03
     )
+    wild = replace(studio, out=recipe.work / "wild", count=recipe.objects[1], conditions="wild")
     new = replace(wild, out=recipe.work / "new", count=recipe.objects[2], seed=7, val=0.0, test=0.0)
     for data in (studio, wild, new):
         prepare_synthetic(data)

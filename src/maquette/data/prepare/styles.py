@@ -48,7 +48,8 @@ def styled_pictures(
         camera = replace(camera, world_from_cam=pose)
         rgba[again] = pictures(mesh, drawn, lights)
     else:
-        raise ValueError(f"view {again[0]} leaves the frame in all of {TRIES} tries; use another style of views")
+        first = again[0]  # pyrefly: ignore[unbound-name]: there is a first try
+        raise ValueError(f"view {first} leaves the frame in all of {TRIES} tries; use another style of views")
     named = [{"light": type(light).__name__, **asdict(light)} for light in lights]
     azimuth, elevation, distance = (angle.double().numpy() for angle in orbit_angles(camera))
     return Pictures(rgba, camera, azimuth, elevation, distance, named)

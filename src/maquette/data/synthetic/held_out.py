@@ -4,7 +4,9 @@ Every entry fixes two or more choices of a category's style. A style that has th
 validation splits draw again until they find one that is not; a quarter of the test split is forced into one of them.
 """
 
-HELD_OUT: dict[str, tuple[dict[str, object], ...]] = {
+from typing import Any
+
+HELD_OUT: dict[str, tuple[dict[str, Any], ...]] = {
     "chair": (
         {"base": "star", "back": "spindled"},
         {"base": "sled", "back": "slatted"},

@@ -93,7 +93,7 @@ class Dino(nn.Module):
         """The transformer's blocks, from the picture on."""
         # DINOv3's encoder has its blocks under `model` in some versions of the library, at its top in others.
         inner = getattr(self.vit, "encoder", None) or getattr(self.vit, "model", None) or self.vit
-        blocks = inner.layer
+        blocks = inner.layer  # pyrefly: ignore[missing-attribute]: a module
         assert isinstance(blocks, nn.ModuleList)
         return blocks
 
