@@ -9,6 +9,8 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,8 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
     @functools.wraps(function)
     def call(*args, **kwargs):
         nonlocal check
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*args, **kwargs)
         if check is None:
             function.__annotations__ = {name: resolved(hint, function) for name, hint in call.__annotations__.items()}
             check = beartype.beartype(function)
@@ -70,6 +74,16 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
             pop_shape_memo()
 
     return call
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """As users call the package: nothing checks its signatures."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def resolved(hint, function: types.FunctionType):

@@ -6,7 +6,7 @@ from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
-from checked import checked_when_called
+from checked import checked_when_called, unchecked
 from maquette.shapes import PointCloud, estimate_normals
 
 
@@ -39,3 +39,22 @@ def test_the_package_is_checked():
         PointCloud(torch.zeros(3, 2))
     with pytest.raises(BeartypeCallHintViolation):
         estimate_normals(PointCloud(torch.zeros(9, 3)), "seven")
+
+
+def test_checks_can_be_left_out():
+    with unchecked():
+        assert rows_of(torch.zeros(2, 4), torch.zeros(4, 4)).shape == (2, 4)
+        PointCloud(torch.zeros(3, 2))
+    with pytest.raises(BeartypeCallHintViolation):
+        rows_of(torch.zeros(2, 4), torch.zeros(4, 4))
+
+
+@checked_when_called
+def first_rows(values: Float[Tensor, "N C"], k: int) -> Float[Tensor, "{k} C"]:
+    return values[: k if k < 3 else 1]
+
+
+def test_a_shape_may_name_an_argument():
+    assert first_rows(torch.zeros(5, 2), 2).shape == (2, 2)
+    with pytest.raises(BeartypeCallHintViolation):
+        first_rows(torch.zeros(5, 2), 3)
