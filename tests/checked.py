@@ -4,6 +4,7 @@ jaxtyping's import hook decorates them all, which for thousands of functions tak
 checks of a function are made when it is first called, and look at its arguments once.
 """
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -19,7 +20,6 @@ import jaxtyping
 from jaxtyping._storage import pop_shape_memo, push_shape_memo
 
 SOURCE = Path(__file__).parents[1] / "src" / "maquette"
-jaxtyped = jaxtyping.jaxtyped
 
 
 def check_types() -> None:
@@ -38,14 +38,19 @@ def kernel_modules() -> set[str]:
 
 
 def checked(typechecker):
-    """Stands for `jaxtyping.jaxtyped(typechecker=...)`: the decorator of a function or a class."""
+    """Stands for `jaxtyping.jaxtyped(typechecker=...)`: the decorator of a function, or of a class."""
 
     def decorate(target):
-        if isinstance(target, types.FunctionType):
-            return checked_when_called(target)
         if isinstance(target, classmethod | staticmethod):
-            return type(target)(decorate(target.__func__))
-        return jaxtyped(target, typechecker=typechecker)
+            return type(target)(checked_when_called(target.__func__))
+        if isinstance(target, property):
+            parts = (part and checked_when_called(part) for part in (target.fget, target.fset, target.fdel))
+            return property(*parts, target.__doc__)
+        if isinstance(target, type):
+            if dataclasses.is_dataclass(target) and "__init__" in vars(target):
+                target.__init__ = checked_when_called(target.__init__)
+            return target
+        return checked_when_called(target) if isinstance(target, types.FunctionType) else target
 
     return decorate
 
