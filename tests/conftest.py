@@ -12,16 +12,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
-import torch
 
-from checked import check_types
+def pytest_configure(config) -> None:
+    """Everywhere but in the process that only hands tests out to workers, and needs none of it."""
+    if config.getoption("dist", "no") != "no" and not config.option.collectonly:
+        return
+    import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # kernels run in Python, on tensors of the CPU
+    from checked import check_types
 
-check_types()
-torch.set_num_threads(1)
-gc.disable()  # until the tests are collected: modules are no garbage
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"  # kernels run in Python, on tensors of the CPU
+    check_types()
+    torch.set_num_threads(1)
+    gc.disable()  # until the tests are collected: modules are no garbage
 
 
 def pytest_collection_finish() -> None:
@@ -50,15 +54,20 @@ def few_levels():
         yield
 
 
-@pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
-def device(request) -> torch.device:
-    """Each test that asks for it runs on the CPU, and on a GPU where there is one."""
-    return torch.device(request.param)
+def pytest_generate_tests(metafunc) -> None:
+    """Tests that ask for a `device` run on the CPU, and on a GPU where there is one."""
+    if "device" in metafunc.fixturenames:
+        import torch
+
+        names = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+        metafunc.parametrize("device", [torch.device(name) for name in names], ids=names)
 
 
 @pytest.fixture
-def generator() -> torch.Generator:
+def generator():
     """Seeded; on the CPU, as `sample` wants it for any device."""
+    import torch
+
     return torch.Generator().manual_seed(0)
 
 

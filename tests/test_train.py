@@ -423,7 +423,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(data, whole, tmp
     assert losses(tmp_path / "early") == losses(whole)
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
-def test_a_device_that_is_not_there_is_one_line(data, tmp_path, device):
-    with pytest.raises(ValueError, match=device):
-        train(config(data, tmp_path / "run", device=device))
+@pytest.mark.parametrize("missing", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_line(data, tmp_path, missing):
+    with pytest.raises(ValueError, match=missing):
+        train(config(data, tmp_path / "run", device=missing))
