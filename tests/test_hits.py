@@ -187,10 +187,3 @@ def test_nothing_meets_nothing_and_what_cannot_be_a_ray_is_refused():
         cast(cube(), torch.full((1, 3), math.nan), torch.ones(1, 3))
     with pytest.raises(ValueError, match=r"ray_hits: origins are torch.float32 and directions torch.float64"):
         ray_hits(torch.zeros(1, 3), torch.ones(1, 3).double(), cube().vertices, cube().faces)
-
-
-def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    rays = random(0, 2, 10, 6, dtype=torch.float64)
-    torch.library.opcheck(
-        torch.ops.maquette.ray_hits.default, (rays, random(1, 2, 9, 3), torch.arange(9).reshape(3, 3))
-    )

@@ -134,8 +134,3 @@ def test_what_is_no_ball_is_refused():
         bad = torch.tensor(wrong)
         with pytest.raises(ValueError, match=f"query_splits {told}; it must rise from 0 to the number of queries, 5"):
             ball_query_ragged(a, a, query_splits=bad, point_splits=good.new_zeros(len(bad)), radius=1.0, k=1)
-
-
-def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    splits = torch.tensor([0, 10])
-    torch.library.opcheck(torch.ops.maquette.ball.default, (cloud(0, 10), cloud(1, 10), splits, splits, 1.0, 2))

@@ -184,9 +184,3 @@ def test_calls_from_several_threads_at_once_do_not_disturb_each_other():
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
-def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    union = cloud(0, 20), cloud(1, 24), equal_splits(2, 10), equal_splits(2, 12)
-    torch.library.opcheck(torch.ops.maquette.nearest.default, (*union, 2))
-    torch.library.opcheck(torch.ops.maquette.nearest_both.default, union)

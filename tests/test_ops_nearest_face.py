@@ -139,9 +139,3 @@ def test_mixed_types_and_faces_out_of_range_are_refused():
         nearest_face(random(0, 1, 3, 3).double(), vertices, faces)
     with pytest.raises(ValueError, match=r"nearest_to_face: faces name vertices 0..9 of 5"):
         nearest_to_face(vertices, torch.tensor([[0, 1, 9]]), random(0, 1, 3, 3))
-
-
-def test_the_ops_pass_torchs_own_checks_of_a_custom_op():
-    vertices, faces = soup(0, 9)
-    torch.library.opcheck(torch.ops.maquette.nearest_face.default, (random(0, 2, 10, 3), vertices, faces))
-    torch.library.opcheck(torch.ops.maquette.nearest_to_face.default, (vertices, faces, random(0, 2, 10, 3)))

@@ -231,10 +231,3 @@ def test_the_op_works_in_a_forked_process_after_its_parent_used_threads():
     vertices, size = seen_from(points, 3.0)
     here, there = here_and_in_a_fork(lambda: int(raster(vertices, faces, size).sum()))
     assert here == there
-
-
-def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    vertices = random(0, 2, 9, 3) + 1
-    faces = torch.randint(0, 9, (5, 3), generator=torch.Generator().manual_seed(0))
-    torch.library.opcheck(torch.ops.maquette.raster.default, (vertices, faces, 6, 7))
-    torch.library.opcheck(torch.ops.maquette.raster_layers.default, (vertices, faces, 6, 7, 2))

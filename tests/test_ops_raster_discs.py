@@ -46,8 +46,3 @@ def test_nasty_discs_neither_crash_nor_part_the_kernel_from_the_reference(discs)
     rows = torch.tensor(discs)[None]
     centers, radii = rows[..., :3], rows[..., 3]
     assert torch.equal(raster_discs_numba(centers, radii, (11, 13)), raster_discs_reference(centers, radii, (11, 13)))
-
-
-def test_the_op_passes_torchs_own_checks_of_a_custom_op():
-    centers = random(0, 2, 9, 3) + 1
-    torch.library.opcheck(torch.ops.maquette.raster_discs.default, (centers, random(1, 2, 9), 6, 7))

@@ -215,10 +215,3 @@ def test_what_does_not_fit_is_refused():
     for silhouette in (soft, dibr):
         with pytest.raises(ValueError, match=r"soft_silhouette: faces name vertices 0..4 of 4"):
             silhouette(SQUARE, torch.tensor([[0, 1, 4]]), (4, 4))
-
-
-def test_the_ops_pass_torchs_own_checks_of_a_custom_op():
-    points, faces = scene(0)
-    torch.library.opcheck(torch.ops.maquette.soft_silhouette.default, (points, faces, 6, 7, 0, 1.0, 4.0))
-    upstream = torch.ones(2, 6, 7, dtype=torch.float64)
-    torch.library.opcheck(torch.ops.maquette.soft_silhouette_backward.default, (points, faces, upstream, 0, 1.0, 4.0))

@@ -110,8 +110,3 @@ def test_wrong_numbers_of_layers_and_pixels_are_told():
         raster_discs_layers(centers, radii, (3, 4), layers=0)
     with pytest.raises(ValueError, match=r"raster_discs_layers: size \(0, 4\)"):
         raster_discs_layers(centers, radii, (0, 4), layers=2)
-
-
-def test_the_op_is_registered_as_torch_wants_it():
-    centers, radii = random_discs(0, count=9, batch=1)
-    torch.library.opcheck(torch.ops.maquette.raster_discs_layers.default, (centers, radii, 6, 7, 3))

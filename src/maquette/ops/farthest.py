@@ -149,6 +149,12 @@ def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
     return farthest_reference(points, splits, counts, starts)
 
 
+@torch.library.register_fake("maquette::farthest")
+def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
+    total = torch.library.get_ctx().new_dynamic_size()  # the sum of counts, which are data
+    return points.new_empty(total, dtype=torch.int64)
+
+
 @torch.library.impl("maquette::farthest", "CPU")
 def _(points: Tensor, splits: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
     return (farthest_numba if compiled() else farthest_reference)(points, splits, counts, starts)
