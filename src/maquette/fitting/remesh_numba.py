@@ -343,4 +343,5 @@ def relax(org, twin, sharp, out, points, vertices, pull):
         moved[v, 0] += pull * (dx - along * nx)
         moved[v, 1] += pull * (dy - along * ny)
         moved[v, 2] += pull * (dz - along * nz)
-    points[:vertices] = moved
+    for v in range(vertices):
+        points[v, 0], points[v, 1], points[v, 2] = moved[v, 0], moved[v, 1], moved[v, 2]

@@ -54,8 +54,8 @@ def choose_from(cloud, ranked, start, chosen):
     n, k = cloud.shape[0], chosen.shape[0]
     blocks = -(-n // BLOCK)
     order = np.empty(blocks * BLOCK, np.int32)
-    order[:n] = ranked
-    order[n:] = n  # behind all others
+    for slot in range(order.shape[0]):
+        order[slot] = ranked[slot] if slot < n else n  # behind all others
 
     # Squared distance to the nearest chosen: -1 where a point is not finite, -inf where it is chosen or there is none.
     apart = np.full(order.shape[0], -np.inf, cloud.dtype)
@@ -66,7 +66,8 @@ def choose_from(cloud, ranked, start, chosen):
         if order[slot] == start:
             last = slot
         point, b = cloud[order[slot]], slot // BLOCK
-        places[:, slot] = point
+        for axis in range(3):
+            places[axis, slot] = point[axis]
         apart[slot] = -1
         if math.isfinite(point[0]) and math.isfinite(point[1]) and math.isfinite(point[2]):
             apart[slot] = np.inf

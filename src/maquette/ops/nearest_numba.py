@@ -121,8 +121,8 @@ def plant(cloud, order, sites, boxes):
             b = bits[i] ^ (np.uint32(np.int32(bits[i]) >> 31) | np.uint32(0x80000000))
             packed[i] = (np.uint64(b) << np.uint64(32)) | (packed[i] & NAME)
         select(packed, start, end, middle)
-        region[2 * node] = region[node]
-        region[2 * node + 1] = region[node]
+        for c in range(6):  # not row to row, whose check of shapes takes numba seconds to compile
+            region[2 * node, c] = region[2 * node + 1, c] = region[node, c]
         region[2 * node, 3 + axis] = region[2 * node + 1, axis] = cloud[packed[middle] & NAME, axis]
         stack[top, 0], stack[top, 1], stack[top, 2] = 2 * node, first, half
         stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2] = 2 * node + 1, half, last
@@ -256,7 +256,7 @@ def walk(lo, hi, queries, points, indices):
     names = np.empty((LEAF, k), np.int32)
     stack = np.empty((64, 3), np.int64)
     bounds = np.empty(64, query_sites.dtype)
-    s = np.searchsorted(packet_splits, lo, side="right") - 1
+    s = 0
     for packet in range(lo, hi):
         while packet >= packet_splits[s + 1]:
             s += 1

@@ -89,8 +89,8 @@ def grow(boxes, leaf, order, nodes):
         for i in range(start, end):
             keys[order[i]] = centers[order[i], axis]
         select(keys, order, start, end, middle)
-        region[2 * node] = region[node]
-        region[2 * node + 1] = region[node]
+        for c in range(6):  # not row to row, whose check of shapes takes numba seconds to compile
+            region[2 * node, c] = region[2 * node + 1, c] = region[node, c]
         region[2 * node, 3 + axis] = region[2 * node + 1, axis] = keys[order[middle]]
         stack[top, 0], stack[top, 1], stack[top, 2] = 2 * node, first, half
         stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2] = 2 * node + 1, half, last
