@@ -44,6 +44,13 @@ def small_collections():
 
 def pytest_sessionfinish() -> None:
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # pytest collects five times more
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,7 +88,7 @@ def looped(views: Views, config: FitSilhouettes) -> SilhouetteFit:
     return task
 
 
-@pytest.mark.parametrize("optimizer", [Adam(lr=0.02), LargeSteps(lr=0.2)])
+@pytest.mark.parametrize("optimizer", [pytest.param(Adam(lr=0.02), marks=pytest.mark.slow), LargeSteps(lr=0.2)])
 def test_a_sphere_takes_the_outlines_of_an_ellipsoid_in_views_it_has_not_seen(tmp_path, optimizer):
     views = render_views(turned(), Fibonacci(views=10), 40)
     unseen = render_views(turned(), Fibonacci(views=4, turn_deg=60.0), 40)

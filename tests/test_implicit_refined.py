@@ -39,7 +39,7 @@ class Counted:
         return sum(map(len, self.asked))
 
 
-@pytest.mark.parametrize("function", [ball, stool])
+@pytest.mark.parametrize("function", [pytest.param(ball, marks=pytest.mark.slow), stool])
 def test_the_mesh_is_that_of_the_dense_grid_from_a_few_percent_of_its_samples(function):
     asked = Counted(function)
     mesh = implicit_mesh_refined(asked, BOX, cells=128, steepness=1.0)

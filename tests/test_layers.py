@@ -2,6 +2,7 @@
 
 import ast
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 from maquette import cli
@@ -101,10 +102,19 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse(source_of(module))
 
 
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """All that lie in a piece of code, at any depth; not what they calculate."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.stmt):
+            yield node
+        if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from statements(node)
+
+
 def imports(tree: ast.AST) -> set[str]:
     """Full names of the modules that a piece of code imports; `from a import b` counts as a.b, too."""
     names = set()
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):

@@ -27,7 +27,7 @@ def two_steps(name: str, data: Path, out: Path) -> dict:
     return json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
 
 
-@pytest.mark.parametrize("name", ["cmu2025-mesh", "cmu-implicit"])
+@pytest.mark.parametrize("name", [pytest.param("cmu2025-mesh", marks=pytest.mark.slow), "cmu-implicit"])
 def test_a_preset_trains_by_one_command(name, ten_objects, tmp_path):
     line = two_steps(name, ten_objects, tmp_path / "run")
     # A constant rate from the first step, as in the course's code.

@@ -210,7 +210,9 @@ def test_what_is_behind_the_camera_shows_nothing_and_takes_no_gradient(edges):
         assert gradient is None or bool((gradient == 0).all())
 
 
-@pytest.mark.parametrize("edges", [SOFTNESSES[0], pytest.param(SOFTNESSES[1], marks=pytest.mark.slow), SOFTNESSES[2]])
+@pytest.mark.parametrize(
+    "edges", [SOFTNESSES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SOFTNESSES[1:3])]
+)
 def test_a_ball_finds_the_place_and_the_size_of_another_by_silhouettes_alone(edges):
     cameras = orbit(
         torch.tensor([0.0, 1.6]), torch.tensor([0.2, 0.3]), torch.tensor([3.0, 3.0]), focal=38.0, size=(32, 32)
