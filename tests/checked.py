@@ -59,7 +59,8 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
     """The function, which makes its checks when it is first called; itself if it has no annotations."""
     if not function.__annotations__:
         return function
-    signature = inspect.signature(function)
+    parameters = inspect.signature(function).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     check = None
 
     @functools.wraps(function)
@@ -70,9 +71,8 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
         if check is None:
             function.__annotations__ = {name: resolved(hint, function) for name, hint in call.__annotations__.items()}
             check = beartype.beartype(function)
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        push_shape_memo(bound.arguments)  # the sizes of named axes, and the arguments that shapes like "N {k}" name
+        # The sizes of named axes will stand there; now the arguments, which shapes like "N {k}" name.
+        push_shape_memo(defaults | dict(zip(parameters, args, strict=False)) | kwargs)
         try:
             return check(*args, **kwargs)
         finally:
