@@ -517,6 +517,14 @@ def test_a_run_compared_with_itself_differs_by_nothing(run, twin, tmp_path):
     assert (tmp_path / "fscore.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_evaluation_in_a_folder_of_its_own_is_compared(run, evaluated, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(run / "evaluation", alone)
+    comparison = compare_runs(CompareConfig((run, alone), tmp_path / "page"))
+    assert [each.folder for each in comparison.runs] == [run / "evaluation", alone]
+    assert len({each.name for each in comparison.runs}) == 2
+
+
 def test_runs_that_were_measured_otherwise_are_not_compared(run, twin, tmp_path):
     with pytest.raises(ValueError, match="1 run; give at least two"):
         compare_runs(CompareConfig((run,), tmp_path))

@@ -11,7 +11,8 @@ import tyro
 from maquette.evaluate.comparison import Comparison, as_json, compared, curves_of, difference
 from maquette.evaluate.curves import plot_curves
 from maquette.evaluate.evaluation import objects_in_words
-from maquette.evaluate.runs import check_comparable, read_runs
+from maquette.evaluate.opened import read_evaluations
+from maquette.evaluate.runs import check_comparable
 from maquette.evaluate.side_by_side import write_comparison_page
 from maquette.evaluate.tables import columns_of
 from maquette.io.atomic import write_json
@@ -26,7 +27,7 @@ class CompareConfig:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs, two or more, each with an evaluation."""
+    """Two or more folders of runs, each with an evaluation, or of evaluations themselves."""
     out: Path
     """Folder for index.html, compare.json and fscore.png. Existing files are replaced."""
     evaluation: str = "evaluation"
@@ -35,7 +36,9 @@ class CompareConfig:
 
 def compare_runs(config: CompareConfig) -> Comparison:
     """Read the evaluations, refuse what cannot be compared, and write the page."""
-    measured = read_runs(config.runs, config.evaluation)
+    if len(config.runs) < 2:
+        raise ValueError(f"compare: {len(config.runs)} run; give at least two")
+    measured = read_evaluations(config.runs, "compare", config.evaluation)
     check_comparable(measured)
     comparison = compared(measured)
     protocol = measured[0].protocol

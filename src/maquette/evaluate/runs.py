@@ -84,27 +84,6 @@ class Measured:
         return " ".join(parts)
 
 
-def read_runs(runs: Sequence[Path], evaluation: str) -> list[Measured]:
-    """The evaluations of all runs, in their order; an error says which lacks one and what makes it."""
-    if len(runs) < 2:
-        raise ValueError(f"compare: {len(runs)} run; give at least two")
-    twice = [str(run) for k, run in enumerate(runs) if run.resolve() in [other.resolve() for other in runs[:k]]]
-    if twice:
-        raise ValueError(f"compare: {twice[0]} is given twice; give each run once")
-    for run in runs:
-        if not run.is_dir():
-            raise FileNotFoundError(f"{run}: no such folder; give folders of runs made by `maquette train`")
-    there = [run for run in runs if (run / evaluation / "scores.json").is_file()]
-    names = short_names(runs)
-    if len(there) < len(runs):
-        lacking = next(run for run in runs if run not in there)
-        made = read_run(there[0], there[0] / evaluation, names[0]).command() if there else "--data DATA"
-        raise FileNotFoundError(
-            f"{lacking / evaluation}: no evaluation; make it with `maquette evaluate {lacking} {made}`"
-        )
-    return [read_run(run, run / evaluation, name) for run, name in zip(runs, names, strict=True)]
-
-
 def short_names(runs: Sequence[Path]) -> list[str]:
     """The folders' names, with as many of their parents' as tell them apart."""
     parts = [run.resolve().parts for run in runs]
