@@ -42,7 +42,8 @@ clean:
 	rm -rf $(VENV) $(TEST_VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
 
 # A stamp is newer than what it was made from, or the environment is brought up to date. Bytecode is compiled at the
-# first import instead of for every file of torch, which saves half of the time; what all tests import, by all cores.
+# first import instead of for every file of torch, which saves half of the time; what all tests import, by all cores
+# (a file that fails to compile costs time only).
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --disable-pip-version-check --no-compile -q -c constraints.txt torch

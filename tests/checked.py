@@ -1,7 +1,8 @@
 """Every function and dataclass of the package checks the shapes and types of its signature, where tests run it.
 
 jaxtyping's import hook decorates them all, which for thousands of functions takes longer than many tests; here the
-checks of a function are made when it is first called, and look at its arguments once.
+checks of a function are made when it is first called, and look at its arguments once. What jaxtyping keeps private is
+used as the pinned version has it.
 """
 
 import dataclasses
@@ -38,19 +39,14 @@ def kernel_modules() -> set[str]:
 
 
 def checked(typechecker):
-    """Stands for `jaxtyping.jaxtyped(typechecker=...)`: the decorator of a function, or of a class."""
+    """Stands for `jaxtyping.jaxtyped(typechecker=...)`, which the hook writes next to every function and class."""
 
     def decorate(target):
-        if isinstance(target, classmethod | staticmethod):
-            return type(target)(checked_when_called(target.__func__))
-        if isinstance(target, property):
-            parts = (part and checked_when_called(part) for part in (target.fget, target.fset, target.fdel))
-            return property(*parts, target.__doc__)
-        if isinstance(target, type):
-            if dataclasses.is_dataclass(target) and "__init__" in vars(target):
-                target.__init__ = checked_when_called(target.__init__)
-            return target
-        return checked_when_called(target) if isinstance(target, types.FunctionType) else target
+        if not isinstance(target, type):
+            return checked_when_called(target)
+        if dataclasses.is_dataclass(target) and "__init__" in vars(target):
+            target.__init__ = checked_when_called(target.__init__)
+        return target
 
     return decorate
 
@@ -59,8 +55,11 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
     """The function, which makes its checks when it is first called; itself if it has no annotations."""
     if not function.__annotations__:
         return function
+    if inspect.isgeneratorfunction(function):
+        function = begun_by(function)
     parameters = inspect.signature(function).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+    positional = [name for name, p in parameters.items() if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
     check = None
 
     @functools.wraps(function)
@@ -71,14 +70,26 @@ def checked_when_called(function: types.FunctionType) -> types.FunctionType:
         if check is None:
             function.__annotations__ = {name: resolved(hint, function) for name, hint in call.__annotations__.items()}
             check = beartype.beartype(function)
-        # The sizes of named axes will stand there; now the arguments, which shapes like "N {k}" name.
-        push_shape_memo(defaults | dict(zip(parameters, args, strict=False)) | kwargs)
+        # The memo of named axes begins with the arguments, for shapes like "N {k}".
+        push_shape_memo(defaults | dict(zip(positional, args, strict=False)) | kwargs)
         try:
             return check(*args, **kwargs)
         finally:
             pop_shape_memo()
 
     return call
+
+
+def begun_by(generator: types.FunctionType) -> types.FunctionType:
+    """A plain function that begins the generator: of a generator function, beartype would look at the arguments only
+    when the first value is asked for.
+    """
+
+    @functools.wraps(generator)
+    def begin(*args, **kwargs):
+        return generator(*args, **kwargs)
+
+    return begin
 
 
 @contextmanager

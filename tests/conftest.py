@@ -15,7 +15,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 def pytest_configure(config) -> None:
     """Everywhere but in the process that only hands tests out to workers, and needs none of it."""
-    if config.getoption("dist", "no") != "no" and not config.option.collectonly:
+    if config.getoption("tx", None) and config.option.dist != "no" and not config.option.collectonly:
         return
     import torch
 

@@ -1,5 +1,7 @@
 """The checks that every other test relies on: a wrong shape or type in a signature is an error."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from beartype.roar import BeartypeCallHintViolation
@@ -58,3 +60,20 @@ def test_a_shape_may_name_an_argument():
     assert first_rows(torch.zeros(5, 2), 2).shape == (2, 2)
     with pytest.raises(BeartypeCallHintViolation):
         first_rows(torch.zeros(5, 2), 3)
+
+
+@checked_when_called
+def in_steps(a: Float[Tensor, "N 3"], b: Float[Tensor, "N 3"]) -> Iterator[Tensor]:
+    yield a
+    yield b
+
+
+def test_a_generator_is_checked_when_it_is_called_and_by_sizes_of_its_own():
+    with pytest.raises(BeartypeCallHintViolation):
+        in_steps(torch.zeros(2, 3), torch.zeros(5, 3))
+
+    @checked_when_called
+    def longest(points: Float[Tensor, "N 3"]) -> int:
+        return max(len(step) for step in in_steps(torch.zeros(5, 3), torch.zeros(5, 3)))
+
+    assert longest(torch.zeros(2, 3)) == 5

@@ -24,12 +24,14 @@ from maquette.evaluate import (
     trained_without_missing,
 )
 from maquette.evaluate.compare import CompareConfig, compare_runs
+from maquette.evaluate.opened import read_evaluations
 from maquette.evaluate.runs import read_run
 from maquette.evaluate.scoring import fixed_view, generator_of
 from maquette.io.atomic import write_json
 from maquette.models import MultiHeadConfig, PointsConfig, SmallEncoder, VoxelsConfig, build, load_run, save_model
 from maquette.models.mesh import MeshHead
 from maquette.models.points import PointsHead
+from maquette.models.runs import BUNDLED
 from maquette.models.voxels import VoxelsHead
 from maquette.shapes import cell_centers
 
@@ -517,12 +519,27 @@ def test_a_run_compared_with_itself_differs_by_nothing(run, twin, tmp_path):
     assert (tmp_path / "fscore.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_evaluation_in_a_folder_of_its_own_is_compared(run, evaluated, tmp_path):
-    alone = tmp_path / "alone"
-    shutil.copytree(run / "evaluation", alone)
-    comparison = compare_runs(CompareConfig((run, alone), tmp_path / "page"))
-    assert [each.folder for each in comparison.runs] == [run / "evaluation", alone]
-    assert len({each.name for each in comparison.runs}) == 2
+def test_evaluations_in_folders_of_their_own_are_compared_without_their_network(run, evaluated, tmp_path):
+    alone = [tmp_path / "before", tmp_path / "after"]
+    for folder in alone:
+        shutil.copytree(run / "evaluation", folder)
+        scores = json.loads((folder / "scores.json").read_text())
+        scores["run"]["folder"] = "/elsewhere/run"
+        write_json(folder / "scores.json", scores)
+    comparison = compare_runs(CompareConfig((run, *alone), tmp_path / "page"))
+    assert [each.folder for each in comparison.runs] == [run / "evaluation", *alone]
+    assert len({each.name for each in comparison.runs}) == 3
+
+
+def test_two_evaluations_of_the_bundled_network_have_names_of_their_own(run, evaluated, tmp_path):
+    for name in ("before", "after"):
+        shutil.copytree(run / "evaluation", tmp_path / name)
+        scores = json.loads((tmp_path / name / "scores.json").read_text())
+        scores["run"]["folder"] = str(BUNDLED)
+        write_json(tmp_path / name / "scores.json", scores)
+    names = [each.name for each in read_evaluations([tmp_path / "before", tmp_path / "after"], "compare")]
+    assert names == ["before", "after"]
+    assert read_evaluations([tmp_path / "before", run], "compare")[0].name == "bundled network"
 
 
 def test_runs_that_were_measured_otherwise_are_not_compared(run, twin, tmp_path):
@@ -545,4 +562,6 @@ def test_runs_that_were_measured_otherwise_are_not_compared(run, twin, tmp_path)
     shutil.rmtree(other / "evaluation")
     with pytest.raises(FileNotFoundError, match=r"make it with `maquette evaluate .*other --data .*test"):
         compare_runs(CompareConfig((run, other), tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"make it with `maquette evaluate .* --protocol cmu2025`"):
+        compare_runs(CompareConfig((run, other), tmp_path, evaluation="evaluation-cmu2025"))
     assert not (tmp_path / "compare.json").exists()

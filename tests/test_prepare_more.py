@@ -121,7 +121,7 @@ def test_a_view_that_cannot_stay_in_the_frame_is_given_up():
         styled_pictures(large, "easy", Ranges((0.0, 0.0), (1.0, 1.0)), views=1, size=16, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("version", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_shapenet_is_turned_by_its_version_and_split_by_a_file(tmp_path: Path, version):
     place = {1: "model.obj", 2: "models/model_normalized.obj"}[version]
     for synset, model in (("03001627", "a"), ("03001627", "b"), ("02818832", "c")):

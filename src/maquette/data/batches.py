@@ -127,7 +127,7 @@ def _targets(
     augmentation: Augmentation,
     draws: list[np.random.Generator],
 ) -> Targets:
-    known = np.isfinite(cameras.sum(-1, keepdims=True))
+    known = np.all(np.isfinite(cameras), axis=-1, keepdims=True)
     azimuth, elevation, distance = torch.from_numpy(np.where(known, cameras, 1.0).astype(np.float32)).unbind(-1)
     targets = Targets(
         torch.from_numpy(points),

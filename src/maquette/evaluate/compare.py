@@ -1,6 +1,7 @@
 """`maquette compare RUN...`: runs side by side, measured by one protocol on the same objects.
 
-Nothing is measured here: every number comes from the evaluations, which `maquette evaluate` has left in the runs.
+Nothing is measured here: every number comes from evaluations, which `maquette evaluate` has left in the runs, or in
+folders of their own.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class CompareConfig:
 def compare_runs(config: CompareConfig) -> Comparison:
     """Read the evaluations, refuse what cannot be compared, and write the page."""
     if len(config.runs) < 2:
-        raise ValueError(f"compare: {len(config.runs)} run; give at least two")
+        raise ValueError(f"compare: {len(config.runs)} run; give at least two runs or evaluations")
     measured = read_evaluations(config.runs, "compare", config.evaluation)
     check_comparable(measured)
     comparison = compared(measured)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from maquette.data.dataset import Dataset, open_dataset, read_json
 from maquette.data.entries import Entry
-from maquette.evaluate.runs import Measured, read_run, short_names
+from maquette.evaluate.runs import Measured, again, is_bundled, read_run, short_names
 from maquette.evaluate.scoring import fixed_view
+from maquette.metrics import PROTOCOLS
 from maquette.models import Run, load_run
 from maquette.models.runs import BUNDLED
 
@@ -61,10 +62,9 @@ def read_evaluations(folders: Sequence[Path], command: str, evaluation: str = "e
         raise ValueError(f"{command}: {twice[0]} is given twice; give each evaluation once")
     runs = [run for run, _ in found]
     names = short_names(runs if len({run.resolve() for run in runs}) == len(runs) else [at for _, at in found])
-    return [
-        read_run(run, at, BUNDLED_NAME if is_bundled(run) else name)
-        for (run, at), name in zip(found, names, strict=True)
-    ]
+    if sum(map(is_bundled, runs)) == 1:
+        names[[is_bundled(run) for run in runs].index(True)] = BUNDLED_NAME
+    return [read_run(run, at, name) for (run, at), name in zip(found, names, strict=True)]
 
 
 def with_objects(measured: Measured, command: str, data: Path | None) -> Evaluated:
@@ -74,6 +74,10 @@ def with_objects(measured: Measured, command: str, data: Path | None) -> Evaluat
         raise FileNotFoundError(
             f"{where}: the data set that {measured.folder} was measured on is not there; say with --data where it lies"
         )
+    if not (measured.run / "model.safetensors").is_file():
+        raise FileNotFoundError(
+            f"{measured.run}: the run that {measured.folder} measured is not there; give the run's folder instead"
+        )
     dataset = open_dataset(where)
     entries = _entries(measured, dataset, command)
     run = load_run(measured.run)
@@ -81,19 +85,15 @@ def with_objects(measured: Measured, command: str, data: Path | None) -> Evaluat
     if now != then:
         raise ValueError(
             f"{command}: {measured.run} has {now} steps now and had {then} when it was measured; evaluate it again "
-            f"with `{_again(measured)}`"
+            f"with `{again(measured)}`"
         )
     now, then = sum(p.numel() for p in run.model.parameters()), measured.scores["run"]["parameters"]
     if now != then:
         raise ValueError(
             f"{command}: {measured.folder} was measured with a network of {then:,} parameters, {run.folder} has "
-            f"{now:,}; evaluate again with `{_again(measured)}`"
+            f"{now:,}; evaluate again with `{again(measured)}`"
         )
     return Evaluated(measured, run, dataset, entries)
-
-
-def is_bundled(run: Path) -> bool:
-    return run.resolve() == BUNDLED.resolve()
 
 
 def _found(folder: Path, command: str, evaluation: str, before: Sequence[tuple[Path, Path]]) -> tuple[Path, Path]:
@@ -114,44 +114,40 @@ def _found(folder: Path, command: str, evaluation: str, before: Sequence[tuple[P
         like = f" {read_run(*before[0], before[0][0].name).command()}"
     else:
         like = "" if "data" in read_json(folder / "config.json").get("train", {}) else " --data DATA"
+        protocol = evaluation.removeprefix("evaluation-")
+        if protocol in PROTOCOLS:
+            like += f" --protocol {protocol}"
+        elif evaluation != "evaluation":
+            like += f" --out {folder / evaluation}"
     raise FileNotFoundError(f"{folder / evaluation}: no evaluation; make it with `maquette evaluate {folder}{like}`")
 
 
 def run_measured(evaluation: Path) -> Path:
-    """The run that an evaluation is of: where it says, or beside it, if both have moved; the network that comes with
-    Maquette is that of this installation.
+    """The run that an evaluation is of: beside it, if both have moved, or where it says, whether or not it is still
+    there; the network that comes with Maquette is that of this installation.
     """
     named = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
     for folder in (named, evaluation.parent):
         if (folder / "model.safetensors").is_file():
             return folder
-    if named.parts[-3:-1] == BUNDLED.parts[-3:-1]:
-        return BUNDLED
-    raise FileNotFoundError(f"{named}: the run that {evaluation} measured is not there; give the run's folder instead")
-
-
-def _again(measured: Measured) -> str:
-    """The command that would make the evaluation once more."""
-    run = "" if is_bundled(measured.run) else f" {measured.run}"
-    own = measured.folder.parent == measured.run and measured.folder.name.startswith("evaluation")
-    return f"maquette evaluate{run} {measured.command()}" + ("" if own else f" --out {measured.folder}")
+    return BUNDLED if named.parts[-3:-1] == BUNDLED.parts[-3:-1] else named
 
 
 def _entries(measured: Measured, dataset: Dataset, command: str) -> tuple[Entry, ...]:
     """The objects that were measured; an error where the data set does not hold them as they were."""
     wanted = measured.objects()
     found = {entry.id: entry for entry in dataset.entries if entry.id in wanted}
-    again = f"measure it again: `{_again(measured)}`"
+    advice = f"measure it again: `{again(measured)}`"
     lost = [id for id in wanted if id not in found]
     if lost:
         raise ValueError(
             f"{command}: {len(lost)} of {len(wanted)} measured objects are not in {dataset.name}, first {lost[0]}; "
-            f"give the --data of the evaluation, or {again}"
+            f"give the --data of the evaluation, or {advice}"
         )
     other = [id for id, view in wanted.items() if str(fixed_view(found[id])) != view]
     if other:
         raise ValueError(
             f"{command}: {len(other)} of {len(wanted)} objects have other views in {dataset.name} than were measured, "
-            f"first {other[0]}; {again}"
+            f"first {other[0]}; {advice}"
         )
     return tuple(found[id] for id in wanted)

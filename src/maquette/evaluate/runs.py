@@ -13,6 +13,7 @@ from jaxtyping import Float
 from maquette.data.dataset import read_json
 from maquette.evaluate.evaluation import label
 from maquette.metrics import PROTOCOLS, Protocol
+from maquette.models.runs import BUNDLED
 
 TEXTS = ("id", "category", "view", "method", "answer", "failure")
 """Columns of scores.csv that are no scores."""
@@ -116,16 +117,27 @@ def _line(row: dict[str, str]) -> Line:
     return Line(row["id"], row["category"], row["view"], row["method"], values, row["failure"])
 
 
+def is_bundled(run: Path) -> bool:
+    return run.resolve() == BUNDLED.resolve()
+
+
+def again(measured: Measured, like: Measured | None = None) -> str:
+    """The command that would make the evaluation once more, or as `like` was made."""
+    run = "" if is_bundled(measured.run) else f" {measured.run}"
+    own = measured.folder.parent == measured.run and measured.folder.name.startswith("evaluation")
+    return f"maquette evaluate{run} {(like or measured).command()}" + ("" if own else f" --out {measured.folder}")
+
+
 def check_comparable(measured: Sequence[Measured]) -> None:
     """One protocol with one number of points, on the same objects seen in the same views; else an error says why."""
     first = measured[0]
     for other in measured[1:]:
-        again = f"evaluate both alike: `maquette evaluate {other.run} {first.command()}`"
+        advice = f"evaluate both alike: `{again(other, first)}`"
         mine, theirs = ((m.scores["protocol"]["name"], m.scores["protocol"]["points"]) for m in (first, other))
         if mine != theirs:
             raise ValueError(
-                f"compare: {first.run} was measured by protocol {mine[0]} with {mine[1]:,} points, {other.run} by "
-                f"{theirs[0]} with {theirs[1]:,}; {again}"
+                f"compare: {first.folder} was measured by protocol {mine[0]} with {mine[1]:,} points, "
+                f"{other.folder} by {theirs[0]} with {theirs[1]:,}; {advice}"
             )
         frames = [m.scores["run"].get("frame", "object") for m in (first, other)]
         if frames[0] != frames[1] and not first.protocol.needs_unit_diagonal:
@@ -138,9 +150,9 @@ def check_comparable(measured: Sequence[Measured]) -> None:
         if ours != others:
             alike = sum(others.get(id) == view for id, view in ours.items())
             raise ValueError(
-                f"compare: {first.run} was measured on {len(ours)} objects of {first.scores['data']['path']}, "
-                f"{other.run} on {len(others)} of {other.scores['data']['path']}, only {alike} of them the same in the "
-                f"same view; {again}"
+                f"compare: {first.folder} was measured on {len(ours)} objects of {first.scores['data']['path']}, "
+                f"{other.folder} on {len(others)} of {other.scores['data']['path']}, only {alike} of them the same in "
+                f"the same view; {advice}"
             )
 
 

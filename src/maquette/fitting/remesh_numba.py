@@ -343,5 +343,5 @@ def relax(org, twin, sharp, out, points, vertices, pull):
         moved[v, 0] += pull * (dx - along * nx)
         moved[v, 1] += pull * (dy - along * ny)
         moved[v, 2] += pull * (dz - along * nz)
-    for v in range(vertices):
+    for v in range(vertices):  # not rows to rows, whose check of shapes takes numba seconds to compile
         points[v, 0], points[v, 1], points[v, 2] = moved[v, 0], moved[v, 1], moved[v, 2]

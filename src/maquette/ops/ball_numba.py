@@ -128,7 +128,7 @@ def collect(lo, hi, queries, query_splits, forest, least, limit, indices):
     k = indices.shape[1]
     few, many = np.empty(k, np.int32), np.empty(k + max(k, 64), np.int32)
     stack = np.empty((64, 3), np.int64)
-    s = 0
+    s = 0  # the loop finds the cloud of `lo`: numba compiles it sooner than searchsorted
     for q in range(lo, hi):
         while q >= query_splits[s + 1]:
             s += 1

@@ -54,7 +54,7 @@ def choose_from(cloud, ranked, start, chosen):
     n, k = cloud.shape[0], chosen.shape[0]
     blocks = -(-n // BLOCK)
     order = np.empty(blocks * BLOCK, np.int32)
-    for slot in range(order.shape[0]):
+    for slot in range(order.shape[0]):  # not rows to rows, whose check of shapes takes numba seconds to compile
         order[slot] = ranked[slot] if slot < n else n  # behind all others
 
     # Squared distance to the nearest chosen: -1 where a point is not finite, -inf where it is chosen or there is none.

@@ -256,7 +256,7 @@ def walk(lo, hi, queries, points, indices):
     names = np.empty((LEAF, k), np.int32)
     stack = np.empty((64, 3), np.int64)
     bounds = np.empty(64, query_sites.dtype)
-    s = 0
+    s = 0  # the loop finds the cloud of `lo`: numba compiles it sooner than searchsorted
     for packet in range(lo, hi):
         while packet >= packet_splits[s + 1]:
             s += 1

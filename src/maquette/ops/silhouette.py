@@ -84,7 +84,7 @@ class _Silhouette(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context, gradient, _):  # pyrefly: ignore[bad-override]: of the two results
+    def backward(context, gradient, _):  # pyrefly: ignore[bad-override]: gradients of the two results
         points, faces, depth = context.saved_tensors
         upstream = gradient * torch.exp(-depth)
         back = torch.ops.maquette.soft_silhouette_backward.default(points, faces, upstream, *context.options)

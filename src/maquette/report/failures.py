@@ -8,8 +8,7 @@ from maquette.diagnose.program import FOLDER
 from maquette.diagnose.robustness import FILE as ROBUSTNESS
 from maquette.diagnose.robustness import read_robustness
 from maquette.evaluate import html
-from maquette.evaluate.opened import is_bundled
-from maquette.evaluate.runs import Measured
+from maquette.evaluate.runs import Measured, is_bundled
 from maquette.report.page import Part
 
 

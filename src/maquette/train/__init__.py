@@ -206,7 +206,7 @@ def learn(config: TrainConfig, team: "Accelerator") -> None:
                         found.append(learner(images.to(team.device, non_blocking=True), targets.to(team.device)))
                         team.backward(total_loss(found[-1]))
                 norm = team.clip_grad_norm_(learning, config.clip or math.inf)
-                assert norm is not None  # as DeepSpeed returns it, which is not used
+                assert norm is not None  # but under DeepSpeed, which is not used
                 terms = means_of(team, found) | {"gradient": float(norm)}
                 # Half precision overflows now and then; its scaler then skips the step and lowers the scale.
                 if not_finite({**terms, "gradient": 0.0} if team.scaler else terms):
