@@ -62,8 +62,9 @@ def read_evaluations(folders: Sequence[Path], command: str, evaluation: str = "e
         raise ValueError(f"{command}: {twice[0]} is given twice; give each evaluation once")
     runs = [run for run, _ in found]
     names = short_names(runs if len({run.resolve() for run in runs}) == len(runs) else [at for _, at in found])
-    if sum(map(is_bundled, runs)) == 1:
-        names[[is_bundled(run) for run in runs].index(True)] = BUNDLED_NAME
+    bundled = [is_bundled(run) for run in runs]
+    if bundled.count(True) == 1:
+        names[bundled.index(True)] = BUNDLED_NAME
     return [read_run(run, at, name) for (run, at), name in zip(found, names, strict=True)]
 
 
@@ -123,8 +124,8 @@ def _found(folder: Path, command: str, evaluation: str, before: Sequence[tuple[P
 
 
 def run_measured(evaluation: Path) -> Path:
-    """The run that an evaluation is of: beside it, if both have moved, or where it says, whether or not it is still
-    there; the network that comes with Maquette is that of this installation.
+    """The run that an evaluation is of: where it says, or around it if both have moved; the network that comes with
+    Maquette is that of this installation. Where no run is there any more, the place that it says.
     """
     named = Path(str(read_json(evaluation / "scores.json").get("run", {}).get("folder", "")))
     for folder in (named, evaluation.parent):
