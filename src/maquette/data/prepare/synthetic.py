@@ -56,6 +56,9 @@ class PrepareSynthetic:
     conditions: Literal["studio", "wild"] = "studio"
     """Of the training pictures: even light, or lenses, lights, colours and finishes of every sort. Validation and test
     pictures are always taken in the studio."""
+    stretched: float = 0.0
+    """Share of the training objects that are stretched unevenly along each axis, to proportions of every sort;
+    validation and test objects never are."""
     val: float = 0.05
     """Share of objects for validation."""
     test: float = 0.05
@@ -73,6 +76,8 @@ class PrepareSynthetic:
             raise ValueError(f"prepare synthetic: count is {self.count}; ask for at least one object")
         if self.seed < 0:
             raise ValueError(f"prepare synthetic: seed is {self.seed}; give 0 or more")
+        if not 0 <= self.stretched <= 1:
+            raise ValueError(f"prepare synthetic: stretched is {self.stretched}; it is a share, give 0 to 1")
         if min(self.val, self.test) < 0 or self.val + self.test > 1:
             raise ValueError(
                 f"prepare synthetic: val {self.val} and test {self.test} are shares; their sum is at most 1"
@@ -104,6 +109,8 @@ def prepare_synthetic(config: PrepareSynthetic) -> Report:
         category = _category(config.seed, n)
         jobs.append(_Job(f"{category}-{n:06d}", config.seed * NUMBERS_PER_SEED + n, category, split))
     identity = _making(config).identity() | {"val": config.val, "test": config.test, "conditions": config.conditions}
+    if config.stretched:  # told only where it is not as it was before
+        identity |= {"stretched": config.stretched}
     plan = Plan(config.out, "synthetic", "objects", identity, jobs)
     how = Labour(config.workers or os.cpu_count() or 1, config.limit_s, config.cluster)
     return prepare(plan, partial(_build, config), how)
@@ -136,25 +143,24 @@ def _category(seed: int, n: int) -> str:
 
 
 def _build(config: PrepareSynthetic, job: _Job) -> Built:
-    from maquette.data.synthetic import make_object, sample_outer_surface, signed_distance
+    from maquette.data.synthetic import make_object
+    from maquette.data.synthetic.solids import as_drawn, as_stretched
 
     made = make_object(job.number, job.split, job.category)
     # Streams of their own, so that more points do not change the views.
-    for_views, for_points = (np.random.default_rng((job.number, stream)) for stream in (1, 2))
+    for_views, for_points, for_stretch = (np.random.default_rng((job.number, stream)) for stream in (1, 2, 5))
+    training = job.split == "train"
+    changed = training and for_stretch.random() < config.stretched
+    solid = as_stretched(made, for_stretch) if changed else as_drawn(made)
     making = _making(config)
-    if config.conditions == "wild" and job.split == "train":
-        labels = made.face_labels
-        pictures = wild_pictures(made.mesh, labels, views=config.views, size=config.size, rng=for_views)
+    if config.conditions == "wild" and training:
+        pictures = wild_pictures(solid.mesh, solid.face_labels, views=config.views, size=config.size, rng=for_views)
     else:
         style, ranges = making.views_style, making.ranges()
-        pictures = styled_pictures(made.mesh, style, ranges, views=config.views, size=config.size, rng=for_views)
+        pictures = styled_pictures(solid.mesh, style, ranges, views=config.views, size=config.size, rng=for_views)
     enough = ENOUGH_TO_TOUCH * max(1, config.resolution // 32) ** 2
-    surface = sample_outer_surface(made, max(config.points, enough), for_points)
-    voxels = solid_cells(
-        lambda points: signed_distance(made, points) < 0,
-        cells_touched(surface.points, config.resolution),
-        surface.points,
-    )
+    surface = solid.sample(max(config.points, enough), for_points)
+    voxels = solid_cells(solid.inside, cells_touched(surface.points, config.resolution), surface.points)
     n = config.points
     truth = Truth(
         surface.points[:n].astype(np.float32),
@@ -162,7 +168,7 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
         made.face_labels[surface.faces[:n]].astype(np.int16),
         made.label_names,
         voxels,
-        surroundings(lambda points: signed_distance(made, points), surface.points[:n], job.number),
+        surroundings(solid.distance, surface.points[:n], job.number),
     )
     entry = Entry(job.id, job.category, job.split, job.source, config.views)
     return entry, pictures, truth, {"number": job.number, "front": "+z"}
