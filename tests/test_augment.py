@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from maquette.camera import orbit
-from maquette.data.augment import PLAIN, Augmentation, hue_turned, turned_voxels, varied, viewer_from_object
+from maquette.data.augment import (
+    PLAIN,
+    WIDTHS,
+    Augmentation,
+    hue_turned,
+    seen_in_square,
+    turned_voxels,
+    varied,
+    viewer_from_object,
+)
 from maquette.data.batches import fixed_batch, in_viewer_frame, training_batch
 from maquette.data.entries import Entry
 from maquette.data.pack import Pack
@@ -57,6 +66,29 @@ def test_hue_turns_as_in_hsv():
         assert turned[picture, :, 1, 2].tolist() == pytest.approx(expected, abs=1e-5)
     grey = torch.full((1, 3, 2, 2), 0.3)
     torch.testing.assert_close(hue_turned(grey, torch.full((1, 1, 1, 1), 0.3)), grey)
+
+
+def test_another_square_moves_pixels_and_lays_nothing_beyond_them():
+    rgba = floats(np.full((2, 8, 8, 4), 255, np.uint8)) * torch.tensor([0.2, 0.5, 0.7, 1.0]).reshape(1, 4, 1, 1)
+    rgba[:, :3, 3, 4] = 0.9
+    # Half a side has four pixels: a quarter of it to the right and a half down are one pixel and two.
+    moved = seen_in_square(rgba, torch.ones(2), torch.tensor([[0.25, 0.5], [0.0, 0.0]]))
+    torch.testing.assert_close(moved[0, :, :6, :7], rgba[0, :, 2:, 1:])
+    assert (moved[0, 3, 6:] == 0).all()
+    assert (moved[0, 3, :, 7] == 0).all()
+    torch.testing.assert_close(moved[1], rgba[1])
+    wide = seen_in_square(rgba, torch.full((2,), 2.0), torch.zeros(2, 2))
+    torch.testing.assert_close(wide[:, 3].sum((1, 2)), torch.full((2,), 16.0))  # a quarter of its area
+
+
+def test_so_many_pictures_are_reframed_as_asked_for():
+    square = np.zeros((200, 16, 16, 4), np.uint8)
+    square[:, 4:12, 4:12] = 255
+    seen = varied(square, Augmentation(**(vars(PLAIN) | {"reframed": 0.4})), draws(200))
+    changed = ((seen[:, 3] - floats(square)[:, 3]).abs() > 1e-4).any(2).any(1)
+    assert 52 < changed.sum() < 108  # 80, give or take four times 7
+    areas = seen[:, 3].sum((1, 2)) / 64
+    assert 1 / WIDTHS[1] ** 2 - 0.05 < areas.min() < areas.max() < 1 / WIDTHS[0] ** 2 + 0.05
 
 
 def test_opaque_pictures_are_laid_over_their_background():

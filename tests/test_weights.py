@@ -13,7 +13,7 @@ from maquette.models.points import PointsHead
 from maquette.models.runs import BUNDLED
 from maquette.models.voxels import VoxelsHead
 from maquette.train import TrainConfig, train
-from maquette.weights.recipe import bundle
+from maquette.weights.recipe import Recipe, bundle, make_weights
 
 
 def test_the_bundled_network_is_there_and_small():
@@ -44,6 +44,19 @@ def test_the_recipe_bundles_a_run(ten_objects, tmp_path):
     # 16-bit floats keep eleven bits: a relative error of 2^-11 a weight.
     exact, stored = (load_run(Path(folder)).model.encode(images).code for folder in (run, out))
     torch.testing.assert_close(stored, exact, rtol=0.02, atol=0.02 * float(exact.detach().abs().max()))
+
+
+@pytest.mark.slow
+def test_the_recipe_goes_from_nothing_to_weights(tmp_path):
+    recipe = Recipe(
+        tmp_path / "work", tmp_path / "out", objects=(60, 60, 9), views=2, steps=(2, 2, 2, 2), batch=4, known_pictures=9
+    )
+    make_weights(recipe)
+    made, bundled = load_run(recipe.out), load_run()
+    assert made.model.representations == bundled.model.representations
+    # As large as what is bundled: the architecture is the same.
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (recipe.out, BUNDLED)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["voxels", "points", "mesh", "occupancy"])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
 from maquette.data.disturb import Disturbance, disturbed
 from maquette.transforms import rotation_about
@@ -43,6 +44,8 @@ class Augmentation:
     """Share of the pictures that are laid over a background and lose their alpha, as photographs without a mask."""
     background: Literal["random", "white"] = "random"
     """What they are laid over: one random colour each, or white."""
+    reframed: float = 0.0
+    """Share of the pictures that are seen in another square: a little wider or narrower, and aside."""
     disturbance: Disturbance = Disturbance()
     """Uneven light, bad masks, occlusion."""
 
@@ -100,7 +103,39 @@ def varied(
         color = each(lambda rng: rng.random(3)) if how.background == "random" else torch.ones(1, 3, 1, 1)
         rgb = torch.where(chosen, rgb * alpha + color * (1 - alpha), rgb)
         alpha = torch.where(chosen, torch.ones_like(alpha), alpha)
-    return torch.cat([rgb, alpha], 1) if how.saturation or how.hue or how.opaque else pictures
+    if how.saturation or how.hue or how.opaque:
+        pictures = torch.cat([rgb, alpha], 1)
+    if how.reframed:
+        squares = [_square(rng) if rng.random() < how.reframed else (1.0, 0.0, 0.0) for rng in draws]
+        width, right, down = torch.tensor(squares).unbind(-1)
+        pictures = seen_in_square(pictures, width, torch.stack([right, down], -1))
+    return pictures
+
+
+WIDTHS = (0.94, 1.08)
+"""Of another square, in sides of the picture."""
+ASIDE = 0.05
+"""How far its middle may lie from the picture's along each axis, in half sides."""
+
+
+def _square(rng: np.random.Generator) -> tuple[float, float, float]:
+    return rng.uniform(*WIDTHS), rng.uniform(-ASIDE, ASIDE), rng.uniform(-ASIDE, ASIDE)
+
+
+def seen_in_square(
+    images: Float[Tensor, "B 4 S S"], width: Float[Tensor, " B"], shift: Float[Tensor, "B 2"]
+) -> Float[Tensor, "B 4 S S"]:
+    """What straight RGBA pictures show in another square, `width` of their sides wide and moved by `shift` half sides
+    (right, down); what lies beyond a picture is transparent."""
+    theta = images.new_zeros(len(images), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = width
+    theta[:, :, 2] = shift
+    grid = affine_grid(theta, list(images.shape), align_corners=False)
+    # Colours are weighted by alpha while resampling, or hidden ones would bleed in.
+    alpha = images[:, 3:]
+    moved = grid_sample(torch.cat([images[:, :3] * alpha, alpha], 1), grid, align_corners=False)
+    alpha = moved[:, 3:]
+    return torch.cat([moved[:, :3] / alpha.clamp(min=1e-3), alpha], 1).clamp(0, 1)
 
 
 LUMA = (0.299, 0.587, 0.114)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from maquette import ops
+from maquette.data.augment import seen_in_square
 from maquette.models.features import Features
 from maquette.shapes import PointCloud, union
 
@@ -59,13 +59,8 @@ def seen(
     images = images.flip(-1) if mirrored else images
     if width == 1 and shift == (0.0, 0.0):
         return images
-    theta = images.new_tensor([[width, 0, shift[0]], [0, width, shift[1]]])
-    grid = affine_grid(theta.expand(len(images), 2, 3), list(images.shape), align_corners=False)
-    # Colours are weighted by alpha while resampling, or hidden ones would bleed in.
-    alpha = images[:, 3:]
-    moved = grid_sample(torch.cat([images[:, :3] * alpha, alpha], 1), grid, align_corners=False)
-    alpha = moved[:, 3:]
-    return torch.cat([moved[:, :3] / alpha.clamp(min=1e-3), alpha], 1).clamp(0, 1)
+    count = len(images)
+    return seen_in_square(images, images.new_full((count,), width), images.new_tensor(shift).expand(count, 2))
 
 
 def united(clouds: Sequence[PointCloud]) -> PointCloud:
