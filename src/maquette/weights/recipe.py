@@ -42,11 +42,11 @@ WILD = MultiHeadConfig(
 )
 """The second: the encoder, the points and a field, under any light. The other heads wait: they cost the most."""
 POINTS = replace(WILD, occupancy_share=0.0)
-"""The third: the encoder and the points on new objects, most of them stretched to proportions of every sort."""
+"""The third: the encoder and the points on new objects, most of them stretched unevenly along their axes."""
 HEADS = replace(WILD, voxels_share=0.5, mesh_share=0.5)
 """The fourth: all heads learn what the encoder, which stays as it is, says of pictures."""
 STRETCHED = 2 / 3
-"""Share of the new objects."""
+"""Share of the new objects that are stretched."""
 REFRAMED = 0.7
 """Share of their pictures: clouds unite looks at several squares of one picture."""
 
@@ -77,8 +77,9 @@ def make_weights(recipe: Recipe) -> None:
         out=recipe.work / "studio", count=recipe.objects[0], views=recipe.views, size=96, val=0.02, test=0.03
     )
     wild = replace(studio, out=recipe.work / "wild", count=recipe.objects[1], conditions="wild")
-    apart = {"seed": 7, "val": 0.0, "test": 0.0}
-    new = replace(wild, out=recipe.work / "new", count=recipe.objects[2], stretched=STRETCHED, **apart)
+    new = replace(
+        wild, out=recipe.work / "new", count=recipe.objects[2], seed=7, val=0.0, test=0.0, stretched=STRETCHED
+    )
     for data in (studio, wild, new):
         prepare_synthetic(data)
     first, second, third, fourth = (recipe.work / f"run-{number}" for number in (1, 2, 3, 4))
