@@ -9,6 +9,7 @@ import torch
 
 from maquette.camera import orbit
 from maquette.data.augment import (
+    ASIDE,
     PLAIN,
     WIDTHS,
     Augmentation,
@@ -77,8 +78,10 @@ def test_another_square_moves_pixels_and_lays_nothing_beyond_them():
     assert (moved[0, 3, 6:] == 0).all()
     assert (moved[0, 3, :, 7] == 0).all()
     torch.testing.assert_close(moved[1], rgba[1])
-    wide = seen_in_square(rgba, torch.full((2,), 2.0), torch.zeros(2, 2))
-    torch.testing.assert_close(wide[:, 3].sum((1, 2)), torch.full((2,), 16.0))  # a quarter of its area
+    wide = seen_in_square(rgba, torch.tensor([1.0, 2.0]), torch.zeros(2, 2))
+    torch.testing.assert_close(
+        wide[:, 3].sum((1, 2)), torch.tensor([64.0, 16.0])
+    )  # twice as wide: a quarter of its area
 
 
 def test_so_many_pictures_are_reframed_as_asked_for():
@@ -88,6 +91,12 @@ def test_so_many_pictures_are_reframed_as_asked_for():
     changed = ((seen[:, 3] - floats(square)[:, 3]).abs() > 1e-4).any(2).any(1)
     assert 52 < changed.sum() < 108  # 80, give or take four times 7
     areas = seen[:, 3].sum((1, 2)) / 64
+    at = torch.arange(16) + 0.5
+    for line in (seen[:, 3].sum(1), seen[:, 3].sum(2)):
+        aside = ((line * at).sum(1) / line.sum(1) - 8).abs()
+        assert 0.1 < aside.max() < ASIDE * 8 / WIDTHS[0] + 0.02
+    laid = varied(square, Augmentation(reframed=1.0, opaque=1.0), draws(200))
+    assert (laid[:, 3] == 1).all()  # no rim where the square reaches beyond the picture
     assert 1 / WIDTHS[1] ** 2 - 0.05 < areas.min() < areas.max() < 1 / WIDTHS[0] ** 2 + 0.05
 
 

@@ -78,9 +78,12 @@ def test_slopes_are_those_of_the_map():
 
 def test_a_scaled_cube_has_samples_by_area_and_distances_of_a_box():
     box, side = box_scaled((2.0, 1.0, 1.0))
-    samples = sample_stretched_surface(box, 4000, np.random.default_rng(0))
-    # Of the 10 squares of surface 2 look along x; the deviation of that share is 0.4 / sqrt(4000) = 0.0063.
-    assert (np.abs(samples.normals[:, 0]) > 0.99).mean() == pytest.approx(0.2, abs=0.025)
+    samples = sample_stretched_surface(box, 20_000, np.random.default_rng(0))
+    # Of the 10 squares of surface 2 look along x; four deviations of that share are 4 * 0.4 / sqrt(20,000) = 0.0113.
+    assert (np.abs(samples.normals[:, 0]) > 0.99).mean() == pytest.approx(0.2, abs=0.0115)
+    longer, _ = box_scaled((4.0, 1.0, 1.0))
+    ends = np.abs(sample_stretched_surface(longer, 20_000, np.random.default_rng(0)).normals[:, 0]) > 0.99
+    assert ends.mean() == pytest.approx(2 / 18, abs=0.0089)
     assert np.abs(samples.points).max(0) == pytest.approx([side, side / 2, side / 2])
     places = side * np.array([(1.25, 0, 0), (0, 0.75, 0), (0.875, 0, 0), (0, 0.25, 0), (1.1, 0.7, 0)])
     expected = side * np.array([0.25, 0.25, -0.125, -0.25, np.hypot(0.1, 0.2)])
@@ -108,13 +111,13 @@ def test_samples_lie_on_the_stretched_surface_and_normals_point_out(one):
     samples = sample_stretched_surface(one, 500, np.random.default_rng(7))
     assert np.abs(stretched_distance(one, samples.points)).max() < 5e-3
     np.testing.assert_allclose(np.linalg.norm(samples.normals, axis=1), 1.0, atol=1e-9)
-    step = 1e-3 * samples.normals  # narrower than any gap between these parts
-    assert not in_stretched(one, samples.points + step).any()
+    step = 1e-3 * samples.normals
+    assert in_stretched(one, samples.points + step).mean() < 0.01  # where two parts meet one may be that near
     assert in_stretched(one, samples.points - step).mean() > 0.99  # a corner may be thinner
 
 
 def test_a_share_of_the_training_objects_is_stretched_and_of_others_none(tmp_path):
-    settings = {"count": 8, "views": 1, "size": 32, "points": 200, "val": 0.25, "test": 0.25, "workers": 1}
+    settings = {"count": 8, "views": 1, "size": 64, "points": 200, "val": 0.25, "test": 0.25, "workers": 1}
     for share in (0.0, 0.5, 1.0):
         prepare_synthetic(PrepareSynthetic(tmp_path / str(share), stretched=share, **settings))
     none, half, every = (open_dataset(tmp_path / str(share)) for share in (0.0, 0.5, 1.0))
@@ -128,6 +131,14 @@ def test_a_share_of_the_training_objects_is_stretched_and_of_others_none(tmp_pat
             some.add(is_other := np.array_equal(either, other))
             assert is_other or np.array_equal(either, drawn)
         truth = every.truth(entry)
+        view = every.view(entry, 0)
+        u, v = view.camera.project(torch.from_numpy(truth.points)).floor().long().clamp(0, 63).unbind(-1)
+        assert (np.asarray(view.rgba)[v.numpy(), u.numpy(), 3] > 0).mean() > 0.95  # the picture shows this very solid
+        about = truth.surroundings
+        nearest = np.linalg.norm(about.places[:300, None] - truth.points[None], axis=-1).min(1)
+        assert (
+            np.abs(about.distances[:300]) < nearest + 5e-3
+        ).all()  # one of its points is no nearer, but for the sides of tubes
         cell = ((truth.points + 0.5) * 32).astype(int).clip(0, 31)
         assert truth.voxels[cell[:, 2], cell[:, 1], cell[:, 0]].all()  # where the surface passes, cells are full
     assert some == {False, True}

@@ -64,10 +64,16 @@ PLAIN = Augmentation(mirror=0.0, brightness=0.0, contrast=0.0, gamma=(1.0, 1.0),
 """Pictures as they are."""
 
 
+WIDTHS = (0.94, 1.08)
+"""Least and greatest width of another square, in sides of the picture."""
+ASIDE = 0.05
+"""How far its middle may lie from the picture's along each axis, in half sides."""
+
+
 def varied(
     pixels: UInt8[np.ndarray, "B S S 4"], how: Augmentation, draws: list[np.random.Generator]
 ) -> Float[Tensor, "B 4 S S"]:
-    """The pictures in other colours, some of them without their alpha.
+    """The pictures in other colours, some of them in another square, some without their alpha.
 
     What brightness, contrast and gamma make of a value is the same all over a picture, so 256 of them are worked out
     and looked up.
@@ -85,6 +91,12 @@ def varied(
     pictures = torch.from_numpy(made)
     if how.disturbance != Disturbance():
         pictures = disturbed(pictures, how.disturbance, draws)
+    if how.reframed:
+        squares = [_square(rng) if rng.random() < how.reframed else (1.0, 0.0, 0.0) for rng in draws]
+        width, right, down = torch.tensor(squares).unbind(-1)
+        pictures = seen_in_square(
+            pictures, width, torch.stack([right, down], -1)
+        )  # before a background is laid under them
     rgb, alpha = pictures[:, :3], pictures[:, 3:]
 
     def each(draw: Callable[[np.random.Generator], object]) -> Float[Tensor, "B C 1 1"]:
@@ -103,19 +115,7 @@ def varied(
         color = each(lambda rng: rng.random(3)) if how.background == "random" else torch.ones(1, 3, 1, 1)
         rgb = torch.where(chosen, rgb * alpha + color * (1 - alpha), rgb)
         alpha = torch.where(chosen, torch.ones_like(alpha), alpha)
-    if how.saturation or how.hue or how.opaque:
-        pictures = torch.cat([rgb, alpha], 1)
-    if how.reframed:
-        squares = [_square(rng) if rng.random() < how.reframed else (1.0, 0.0, 0.0) for rng in draws]
-        width, right, down = torch.tensor(squares).unbind(-1)
-        pictures = seen_in_square(pictures, width, torch.stack([right, down], -1))
-    return pictures
-
-
-WIDTHS = (0.94, 1.08)
-"""Of another square, in sides of the picture."""
-ASIDE = 0.05
-"""How far its middle may lie from the picture's along each axis, in half sides."""
+    return torch.cat([rgb, alpha], 1) if how.saturation or how.hue or how.opaque else pictures
 
 
 def _square(rng: np.random.Generator) -> tuple[float, float, float]:

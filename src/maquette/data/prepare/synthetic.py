@@ -150,7 +150,7 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
     # Streams of their own, so that more points do not change the views.
     for_views, for_points, for_stretch = (np.random.default_rng((job.number, stream)) for stream in (1, 2, 5))
     training = job.split == "train"
-    changed = training and for_stretch.random() < config.stretched
+    changed = training and bool(for_stretch.random() < config.stretched)
     solid = as_stretched(made, for_stretch) if changed else as_drawn(made)
     making = _making(config)
     if config.conditions == "wild" and training:
@@ -170,5 +170,8 @@ def _build(config: PrepareSynthetic, job: _Job) -> Built:
         voxels,
         surroundings(solid.distance, surface.points[:n], job.number),
     )
+    facts: dict[str, object] = {"number": job.number, "front": "+z"}
+    if config.stretched:
+        facts["stretched"] = changed
     entry = Entry(job.id, job.category, job.split, job.source, config.views)
-    return entry, pictures, truth, {"number": job.number, "front": "+z"}
+    return entry, pictures, truth, facts

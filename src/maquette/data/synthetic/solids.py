@@ -26,7 +26,8 @@ class Solid:
     """Closed parts that intersect, with a colour per face."""
     face_labels: Int[np.ndarray, " F"]
     sample: Callable[[int, np.random.Generator], OuterSamples]
-    """So many points on the outer surface, uniform by area."""
+    """So many points on the outer surface, uniform by area. Their faces are those of the object as it was drawn, not of
+    `mesh`."""
     distance: Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, " N"]]
     """Signed distance, negative inside."""
     inside: Callable[[Float[np.ndarray, "N 3"]], Bool[np.ndarray, " N"]]

@@ -18,7 +18,7 @@ from maquette.shapes.closest import offsets
 SCALE = 0.22
 """Standard deviation of the logarithm of each axis' scale."""
 UNEVEN = 0.28
-"""Of each of the three waves that the logarithm of an axis' slope is made of."""
+"""Standard deviation of the height of each of the three waves that make up the logarithm of an axis' slope."""
 EVEN = 0.2
 """Share of the axes that are scaled and nothing else."""
 LOPSIDED = 0.1
@@ -28,7 +28,7 @@ KNOTS = 129
 LONGEST = 0.13
 """Edges are halved until none is longer, in diagonals of the object before: straight edges bend with the map."""
 SPARE = 3
-"""Samples of the object before for each of the stretched one: surface that is stretched needs more of them."""
+"""Samples of the object before, drawn at a time for each of the stretched one: most are not kept."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class StretchedObject:
 
 def draw_stretch(rng: np.random.Generator, half: Float[np.ndarray, "3"]) -> Stretch:
     """Of an object whose centred bounding box has the half sides `half`: the box stays centred, its diagonal is 1."""
+    assert (half > 0).all()  # parts are solid
     symmetric = rng.random() >= LOPSIDED
     at = np.linspace(-1, 1, KNOTS)
     to, scale = np.empty((3, KNOTS)), np.empty(3)
@@ -121,20 +122,26 @@ def stretched_distance(obj: StretchedObject, points: Float[np.ndarray, "N 3"]) -
 
 
 def sample_stretched_surface(obj: StretchedObject, n: int, rng: np.random.Generator) -> OuterSamples:
-    """`n` points on the outer surface, near enough uniform by area; `faces` are those of the object before.
+    """`n` points on the outer surface, uniform by area; `faces` are those of the object before.
 
-    Of `SPARE` times as many points of the object before, each is kept by the area that its surroundings get. Normals
-    are those of the stretched surface.
+    Points of the object before are kept with the share of the largest area that their surroundings may get. Normals are
+    those of the stretched surface.
     """
-    samples = sample_outer_surface(obj.before, SPARE * n, rng)
-    slopes = obj.stretch.slopes(samples.points)
-    # Nanson's formula: an element of area n dA becomes det(J) J^-T n dA.
-    across = samples.normals / slopes
-    length = np.sqrt((across * across).sum(1))
-    area = slopes.prod(1) * length
-    kept = np.sort(np.argsort(rng.exponential(size=len(area)) / area, kind="stable")[:n])
-    points = obj.stretch.of(samples.points[kept])
-    return OuterSamples(points, across[kept] / length[kept, None], samples.faces[kept])
+    most = np.sort((np.diff(obj.stretch.after) / np.diff(obj.stretch.before)).max(1))
+    bound = float(most[1] * most[2])  # no element of area grows more than by its two longest axes
+    points, normals, faces, found = [], [], [], 0
+    while found < n:
+        samples = sample_outer_surface(obj.before, SPARE * n, rng)
+        slopes = obj.stretch.slopes(samples.points)
+        # Nanson's formula: an element of area n dA becomes det(J) J^-T n dA.
+        across = samples.normals / slopes
+        length = np.sqrt((across * across).sum(1))
+        kept = rng.random(len(length)) * bound < slopes.prod(1) * length
+        points.append(obj.stretch.of(samples.points[kept]))
+        normals.append(across[kept] / length[kept, None])
+        faces.append(samples.faces[kept])
+        found += int(kept.sum())
+    return OuterSamples(np.concatenate(points)[:n], np.concatenate(normals)[:n], np.concatenate(faces)[:n])
 
 
 def _along_axes(
