@@ -79,9 +79,8 @@ def test_another_square_moves_pixels_and_lays_nothing_beyond_them():
     assert (moved[0, 3, :, 7] == 0).all()
     torch.testing.assert_close(moved[1], rgba[1])
     wide = seen_in_square(rgba, torch.tensor([1.0, 2.0]), torch.zeros(2, 2))
-    torch.testing.assert_close(
-        wide[:, 3].sum((1, 2)), torch.tensor([64.0, 16.0])
-    )  # twice as wide: a quarter of its area
+    # Twice as wide, the square shows the picture at a quarter of its area.
+    torch.testing.assert_close(wide[:, 3].sum((1, 2)), torch.tensor([64.0, 16.0]))
 
 
 def test_so_many_pictures_are_reframed_as_asked_for():

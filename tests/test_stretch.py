@@ -136,9 +136,8 @@ def test_a_share_of_the_training_objects_is_stretched_and_of_others_none(tmp_pat
         assert (np.asarray(view.rgba)[v.numpy(), u.numpy(), 3] > 0).mean() > 0.95  # the picture shows this very solid
         about = truth.surroundings
         nearest = np.linalg.norm(about.places[:300, None] - truth.points[None], axis=-1).min(1)
-        assert (
-            np.abs(about.distances[:300]) < nearest + 5e-3
-        ).all()  # one of its points is no nearer, but for the sides of tubes
+        # None of its points is nearer than the distance says, but for the flat sides of tubes.
+        assert (np.abs(about.distances[:300]) < nearest + 5e-3).all()
         cell = ((truth.points + 0.5) * 32).astype(int).clip(0, 31)
         assert truth.voxels[cell[:, 2], cell[:, 1], cell[:, 0]].all()  # where the surface passes, cells are full
     assert some == {False, True}

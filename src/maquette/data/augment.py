@@ -92,11 +92,10 @@ def varied(
     if how.disturbance != Disturbance():
         pictures = disturbed(pictures, how.disturbance, draws)
     if how.reframed:
+        # Before a background is laid under them: what lies beyond a picture is transparent.
         squares = [_square(rng) if rng.random() < how.reframed else (1.0, 0.0, 0.0) for rng in draws]
         width, right, down = torch.tensor(squares).unbind(-1)
-        pictures = seen_in_square(
-            pictures, width, torch.stack([right, down], -1)
-        )  # before a background is laid under them
+        pictures = seen_in_square(pictures, width, torch.stack([right, down], -1))
     rgb, alpha = pictures[:, :3], pictures[:, 3:]
 
     def each(draw: Callable[[np.random.Generator], object]) -> Float[Tensor, "B C 1 1"]:

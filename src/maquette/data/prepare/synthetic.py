@@ -57,8 +57,8 @@ class PrepareSynthetic:
     """Of the training pictures: even light, or lenses, lights, colours and finishes of every sort. Validation and test
     pictures are always taken in the studio."""
     stretched: float = 0.0
-    """Share of the training objects that are stretched unevenly along each axis;
-    validation and test objects never are."""
+    """Share of the training objects that are stretched unevenly along each axis. Validation and test objects never
+    are."""
     val: float = 0.05
     """Share of objects for validation."""
     test: float = 0.05
